@@ -1,0 +1,590 @@
+/*
+ * Sonde: steer the training of a neural network without a validation set.
+ *
+ * Three decisions, each from published methods that read only the training run itself:
+ *
+ *   stop   is more training worth it?       weight spectra against the Marchenko-Pastur law
+ *   keep   which checkpoint is to be shipped? norm of the classifier head's gradient on one batch
+ *   skip   which examples need no backward pass? instance-dependent early stopping
+ *
+ * Most callers need one object, `sonde_steer` (last section), which holds all three for a run.
+ * Each method is also a plain function on arrays, for those who only want the number.
+ *
+ * Rules that hold everywhere
+ * - Fallible calls return `sonde_status`; `sonde_context_error` then tells the detail. On failure
+ *   outputs are untouched and handles stay usable.
+ * - Arrays given to a call are borrowed for that call only, unless its comment says otherwise.
+ * - Handles are created and freed in pairs; freeing NULL is legal. A context must outlive what was
+ *   made with it.
+ * - A context and its handles belong to one thread at a time; different contexts are independent.
+ * - Option structs are filled by their `_init` function, which sets `size` and every default.
+ * - Scores carry their direction and validity: nobody has to know whether larger is better.
+ * - The library prints nothing, exits never, and keeps no global state.
+ */
+#ifndef SONDE_H
+#define SONDE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SONDE_VERSION_MAJOR 0
+#define SONDE_VERSION_MINOR 1
+#define SONDE_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define SONDE_API __attribute__((visibility("default")))
+#else
+#define SONDE_API
+#endif
+
+/* The version of the library that is linked, as "0.1.0". Never freed. */
+SONDE_API const char *sonde_version(void);
+
+/* ---------------------------------------------------------------------------------------------
+ * Status and context
+ *
+ * Numbers are grouped, pinned, and never reused. The sentence says what kind of failure it is; the
+ * context's error says which file, which tensor, which value, and what to do about it.
+ * ------------------------------------------------------------------------------------------- */
+
+#define SONDE_STATUS_LIST(X)                                                                       \
+    X(SONDE_OK, 0, "done")                                                                         \
+    X(SONDE_ERROR_ARGUMENT, 10, "an argument is wrong")                                            \
+    X(SONDE_ERROR_SHAPE, 11, "shapes do not fit together")                                         \
+    X(SONDE_ERROR_RANGE, 12, "a value is outside its range")                                       \
+    X(SONDE_ERROR_MEMORY, 20, "memory is exhausted or over the budget")                            \
+    X(SONDE_ERROR_OVERFLOW, 21, "a size does not fit in memory")                                   \
+    X(SONDE_ERROR_FILE, 30, "a file cannot be read or written")                                    \
+    X(SONDE_ERROR_NOT_FOUND, 31, "something named does not exist")                                 \
+    X(SONDE_ERROR_NO_SPACE, 32, "no space is left on the device")                                  \
+    X(SONDE_ERROR_LOCKED, 33, "another process is using it")                                       \
+    X(SONDE_ERROR_FORMAT, 40, "the content does not follow its format")                            \
+    X(SONDE_ERROR_TRUNCATED, 41, "the content ends too early")                                     \
+    X(SONDE_ERROR_CORRUPT, 42, "the content is damaged")                                           \
+    X(SONDE_ERROR_VERSION, 43, "the content was written by a newer version")                       \
+    X(SONDE_ERROR_UNSUPPORTED, 44, "this variant is not supported")                                \
+    X(SONDE_ERROR_NUMERIC, 50, "a computation did not converge or is not finite")                  \
+    X(SONDE_ERROR_STATE, 60, "the call does not fit the object's state")                           \
+    X(SONDE_ERROR_CANCELLED, 70, "cancelled")                                                      \
+    X(SONDE_ERROR_INTERNAL, 90, "an error inside the library")
+
+typedef enum sonde_status {
+#define SONDE_STATUS_ENUM(name, number, sentence) name = number,
+    SONDE_STATUS_LIST(SONDE_STATUS_ENUM)
+#undef SONDE_STATUS_ENUM
+} sonde_status;
+
+/* "SONDE_ERROR_SHAPE" and "shapes do not fit together"; for unknown numbers a fixed text. */
+SONDE_API const char *sonde_status_name(sonde_status status);
+SONDE_API const char *sonde_status_sentence(sonde_status status);
+
+/*
+ * One function allocates (old NULL), resizes and frees (new_size 0), and is told the old size.
+ * Returns NULL on failure and after freeing. Must be callable from several threads at once.
+ */
+typedef void *(*sonde_allocate_fn)(void *user, void *old, size_t old_size, size_t new_size);
+
+typedef struct sonde_context sonde_context;
+
+typedef struct sonde_context_options {
+    size_t size;                /* of this struct; set by the init function */
+    sonde_allocate_fn allocate; /* NULL: the C library's */
+    void *allocate_user;        /* handed to `allocate` */
+    size_t memory_limit;        /* bytes; 0: no limit. Exceeding it is SONDE_ERROR_MEMORY */
+    int threads;                /* worker threads for costly observations; 0: all cores */
+} sonde_context_options;
+
+/* What went wrong in the last failed call. Strings live until the next failing call or the free. */
+typedef struct sonde_error {
+    sonde_status status;
+    const char *message; /* one line: what was wrong, with the value, and what to do */
+    const char *file;    /* path, or "" */
+    const char *item;    /* tensor, entry, option or layer, or "" */
+    int64_t offset;      /* byte offset in `file`, or -1 */
+} sonde_error;
+
+SONDE_API void sonde_context_options_init(sonde_context_options *options);
+/* `options` may be NULL for the defaults. */
+SONDE_API sonde_status sonde_context_create(const sonde_context_options *options,
+                                            sonde_context **context);
+SONDE_API void sonde_context_free(sonde_context *context);
+/* Never NULL; status SONDE_OK when nothing has failed yet. */
+SONDE_API const sonde_error *sonde_context_error(const sonde_context *context);
+/* Asks running calls to end with SONDE_ERROR_CANCELLED; may be called from a signal handler. */
+SONDE_API void sonde_context_cancel(sonde_context *context);
+/* Bytes held now, and the most that was ever held, through this context. */
+SONDE_API size_t sonde_context_memory_used(const sonde_context *context);
+SONDE_API size_t sonde_context_memory_peak(const sonde_context *context);
+
+/* ---------------------------------------------------------------------------------------------
+ * Arrays and scores
+ * ------------------------------------------------------------------------------------------- */
+
+typedef enum sonde_dtype {
+    SONDE_F64 = 1,
+    SONDE_F32 = 2,
+    SONDE_BF16 = 3,
+    SONDE_F16 = 4
+} sonde_dtype;
+
+/* A row-major matrix in the caller's memory. */
+typedef struct sonde_matrix {
+    const void *data;
+    sonde_dtype dtype;
+    size_t rows;
+    size_t cols;
+    size_t row_stride; /* elements from one row to the next; 0: `cols` */
+} sonde_matrix;
+
+typedef enum sonde_direction {
+    SONDE_NEUTRAL = 0,
+    SONDE_LOWER_IS_BETTER = -1,
+    SONDE_HIGHER_IS_BETTER = 1
+} sonde_direction;
+
+#define SONDE_VALIDITY_LIST(X)                                                                     \
+    X(SONDE_VALID, 0, "valid")                                                                     \
+    X(SONDE_NOT_MEASURED, 1, "not measured")                                                       \
+    X(SONDE_NOT_FINITE, 2, "input holds NaN or infinity")                                          \
+    X(SONDE_TOO_FEW, 3, "too few values for a meaningful number")                                  \
+    X(SONDE_DEGENERATE, 4, "input is constant, zero or of rank one")                               \
+    X(SONDE_NEARLY_SQUARE, 5, "matrix is too nearly square for the published statistic")           \
+    X(SONDE_SMALL, 6, "matrix is too small for the published statistic")                           \
+    X(SONDE_OUT_OF_RANGE, 7, "result does not fit in a double")
+
+typedef enum sonde_validity {
+#define SONDE_VALIDITY_ENUM(name, number, sentence) name = number,
+    SONDE_VALIDITY_LIST(SONDE_VALIDITY_ENUM)
+#undef SONDE_VALIDITY_ENUM
+} sonde_validity;
+
+SONDE_API const char *sonde_validity_sentence(sonde_validity validity);
+
+/* `value` means something only where `validity` is SONDE_VALID; it is 0 otherwise. */
+typedef struct sonde_score {
+    double value;
+    double error_bound; /* of rounding, absolute; 0 where exact or unknown */
+    sonde_direction direction;
+    sonde_validity validity;
+} sonde_score;
+
+/* ---------------------------------------------------------------------------------------------
+ * Keep: the head-gradient probe
+ *
+ * The gradient of the loss with respect to the last layer's weights, on one fixed batch, in closed
+ * form from arrays every trainer has: features (inputs of the last layer), logits, targets. No
+ * backward pass. Its norm falls as the network fits the batch; the checkpoint where it is lowest
+ * is proposed. On examples that training has seen it cannot see over-fitting: prefer a few hundred
+ * held-out ones (docs/head-gradient.md).
+ *
+ *     sonde_head_batch batch;
+ *     sonde_head_batch_init(&batch);
+ *     batch.features = (sonde_matrix){features, SONDE_F32, 128, 512, 0};
+ *     batch.logits = (sonde_matrix){logits, SONDE_F32, 128, 10, 0};
+ *     batch.labels = labels;
+ *     sonde_head_report report;
+ *     if (sonde_head_gradient(context, &batch, &report) == SONDE_OK) use(report.raw.value);
+ * ------------------------------------------------------------------------------------------- */
+
+typedef enum sonde_head_kind {
+    SONDE_HEAD_SOFTMAX = 0, /* mean cross-entropy over rows */
+    SONDE_HEAD_SIGMOID = 1, /* mean binary cross-entropy over rows and outputs */
+    SONDE_HEAD_SQUARED = 2  /* mean squared error over rows and outputs; `logits` are outputs */
+} sonde_head_kind;
+
+typedef enum sonde_head_form {
+    SONDE_FORM_AUTO = 0,   /* whichever is cheaper for the shapes */
+    SONDE_FORM_DIRECT = 1, /* the C x d gradient itself, B C d multiply-adds */
+    SONDE_FORM_GRAM = 2    /* from two B x B Gram matrices, B^2 (C + d) / 2 multiply-adds */
+} sonde_head_form;
+
+/* B rows (examples, tokens, or positions), C outputs, d features. */
+typedef struct sonde_head_batch {
+    size_t size;
+    sonde_head_kind kind;
+    sonde_head_form form;
+    sonde_matrix features;  /* B x d, inputs of the head, detached */
+    sonde_matrix logits;    /* B x C, outputs of the head, before softmax or sigmoid */
+    const int64_t *labels;  /* B class numbers in [0, C), or NULL when `targets` is given */
+    sonde_matrix targets;   /* B x C soft, multi-label or regression targets; data NULL: `labels` */
+    sonde_matrix weight;    /* C x d, for the head-scaled score; data NULL: that is not measured */
+    double label_smoothing; /* in [0, 1), applied to `labels` */
+} sonde_head_batch;
+
+typedef struct sonde_head_report {
+    sonde_score raw;            /* ||dL/dW||_F */
+    sonde_score head_scaled;    /* raw / (||W||_F + 1e-12) */
+    sonde_score feature_scaled; /* raw / (root-mean-square row norm of the features + 1e-12) */
+    sonde_score bias;           /* ||dL/db||_2 */
+    sonde_score loss;           /* mean over rows */
+    sonde_score accuracy;       /* of argmax against labels; not measured without labels */
+    sonde_score confidence;     /* mean over rows of the largest probability */
+    sonde_score entropy;        /* mean over rows, nats */
+    sonde_score margin;         /* mean of the largest minus the second largest probability */
+    sonde_score true_margin;    /* mean of the true logit minus the largest other logit */
+    sonde_head_form form;       /* the one that was used */
+} sonde_head_report;
+
+/* Geometry of a convolutional head: its input is B x channels x height x width (NCHW), dense. */
+typedef struct sonde_head_patches {
+    size_t size;
+    const void *input; /* NCHW, dense */
+    sonde_dtype dtype;
+    size_t batch, channels, height, width;
+    size_t kernel_height, kernel_width, stride, padding, dilation;
+} sonde_head_patches;
+
+SONDE_API void sonde_head_batch_init(sonde_head_batch *batch);
+SONDE_API void sonde_head_patches_init(sonde_head_patches *patches);
+
+/*
+ * Every score of one probe batch. Non-finite input gives scores of validity SONDE_NOT_FINITE, not a
+ * failure; a label outside [0, C) is SONDE_ERROR_RANGE. Sums in double; the same bits for every
+ * thread count. Source: arXiv 2601.16874, section 1 of docs/head-gradient.md.
+ */
+SONDE_API sonde_status sonde_head_gradient(sonde_context *context, const sonde_head_batch *batch,
+                                           sonde_head_report *report);
+/*
+ * The same for a convolutional head: every (example, output position) pair is a row. `batch` gives
+ * logits, labels and targets with batch * out_height * out_width rows (position fastest) and no
+ * features; `weight` is C x (channels * kernel_height * kernel_width).
+ */
+SONDE_API sonde_status sonde_head_gradient_patches(sonde_context *context,
+                                                   const sonde_head_patches *patches,
+                                                   const sonde_head_batch *batch,
+                                                   sonde_head_report *report);
+
+/* One epoch of a score series, for `sonde_keep_choose`. */
+typedef enum sonde_keep_window {
+    SONDE_WINDOW_AUTO = 0, /* the tail for annealed runs whose score has not turned; else all */
+    SONDE_WINDOW_TAIL = 1, /* the last `tail_fraction` of epochs, at least `tail_least` */
+    SONDE_WINDOW_ALL = 2
+} sonde_keep_window;
+
+typedef struct sonde_keep_options {
+    size_t size;
+    sonde_keep_window window;
+    double tail_fraction; /* 0.2 */
+    int tail_least;       /* 5 epochs */
+    double ema;           /* smoothing factor beta in [0, 1); 0: none */
+    double tie;           /* relative difference below which the later epoch wins; 0 */
+    int stability;        /* two probe batches may disagree by this many epochs; 2 */
+    int top;              /* how many candidates to name, at most 16; 3 */
+} sonde_keep_options;
+
+enum { SONDE_KEEP_TOP_MAX = 16 };
+
+typedef struct sonde_keep_series {
+    size_t count;
+    const int64_t *epochs;      /* strictly increasing */
+    const sonde_score *scores;  /* of the probe batch; invalid ones are left out of the choice */
+    const sonde_score *second;  /* of a second probe batch, or NULL */
+    const double *learning_rate; /* per epoch, or NULL when unknown */
+} sonde_keep_series;
+
+#define SONDE_KEEP_WARNING_LIST(X)                                                                 \
+    X(SONDE_KEEP_WARN_LEFT_EDGE, 1u, "the choice is the first epoch of its window")                \
+    X(SONDE_KEEP_WARN_RIGHT_EDGE, 2u, "the score was still improving at the last epoch")           \
+    X(SONDE_KEEP_WARN_UNSTABLE, 4u, "two probe batches choose different epochs")                   \
+    X(SONDE_KEEP_WARN_FEW, 8u, "fewer than five usable scores")                                    \
+    X(SONDE_KEEP_WARN_INVALID, 16u, "some epochs have no valid score")                             \
+    X(SONDE_KEEP_WARN_FLAT, 32u, "the scores in the window hardly differ")                         \
+    X(SONDE_KEEP_WARN_SEEN, 64u, "the probe batch is trained on and cannot see over-fitting")
+
+enum {
+#define SONDE_KEEP_WARNING_ENUM(name, bit, sentence) name = (int)bit,
+    SONDE_KEEP_WARNING_LIST(SONDE_KEEP_WARNING_ENUM)
+#undef SONDE_KEEP_WARNING_ENUM
+};
+
+enum { SONDE_REASON_MAX = 512 };
+
+typedef struct sonde_keep_choice {
+    int64_t epoch;            /* -1: no usable score at all */
+    double score;             /* of that epoch, smoothed as asked */
+    bool meaningful;          /* false when a warning means "do not rely on this" */
+    uint32_t warnings;        /* bits SONDE_KEEP_WARN_* */
+    sonde_keep_window window; /* the one used: TAIL or ALL */
+    int64_t window_first;     /* first and last epoch looked at */
+    int64_t window_last;
+    double trend;             /* Spearman of score against epoch inside the window, or 0 */
+    int64_t second_epoch;     /* choice of the second probe batch, or -1 */
+    int top_count;
+    int64_t top[SONDE_KEEP_TOP_MAX]; /* best first; top[0] == epoch */
+    char reason[SONDE_REASON_MAX];   /* one or two sentences for a person */
+} sonde_keep_choice;
+
+SONDE_API void sonde_keep_options_init(sonde_keep_options *options);
+/* A pure function of the series: the same series gives the same choice. NULL options: defaults. */
+SONDE_API sonde_status sonde_keep_choose(sonde_context *context, const sonde_keep_series *series,
+                                         const sonde_keep_options *options,
+                                         sonde_keep_choice *choice);
+/* The sentence of one warning bit, or NULL. */
+SONDE_API const char *sonde_keep_warning_sentence(uint32_t bit);
+
+/* ---------------------------------------------------------------------------------------------
+ * Stop: the spectral criterion
+ *
+ * The eigenvalues of W W^T of an untrained layer follow the Marchenko-Pastur law. Training adds
+ * spikes (what it learns), then deforms the bulk; the published criterion stops at the first epoch
+ * at which the bulk's histogram leaves the law by more than a threshold. That threshold is wrong
+ * for small and nearly square layers, so one calibrated on random matrices of the same shape is the
+ * default, and the published one stays at hand (docs/spectrum.md).
+ * ------------------------------------------------------------------------------------------- */
+
+typedef enum sonde_spectrum_type {
+    SONDE_SPECTRUM_UNKNOWN = 0,
+    SONDE_SPECTRUM_LIGHT_TAIL = 1,      /* LT: the bulk follows the law, spikes allowed */
+    SONDE_SPECTRUM_BULK_TRANSITION = 2, /* BT: near the law, mass bleeds over the edge */
+    SONDE_SPECTRUM_HEAVY_TAIL = 3,      /* HT: the bulk has left the law */
+    SONDE_SPECTRUM_RANK_COLLAPSE = 4    /* RC: over a tenth of the mass near zero */
+} sonde_spectrum_type;
+
+/* "LT", "BT", "HT", "RC" or "--". */
+SONDE_API const char *sonde_spectrum_type_name(sonde_spectrum_type type);
+
+typedef enum sonde_mp_fit {
+    SONDE_MP_EXTREMES = 0, /* the law's edges are the extreme eigenvalues (published) */
+    SONDE_MP_BULK = 1      /* the law's scale from matching bulk quantiles, shape from the matrix */
+} sonde_mp_fit;
+
+typedef struct sonde_spectrum_options {
+    size_t size;
+    sonde_mp_fit fit;         /* of `distance`; SONDE_MP_EXTREMES */
+    double published_c;       /* 0.4, the constant C of the published threshold */
+    double false_alarm;       /* 0.01, rate at which the calibrated threshold fires at random */
+    bool calibrate;           /* true: fill `threshold_calibrated` (cached by shape) */
+    bool remove_spikes;       /* true */
+    double spike_level;       /* 0.99, Tracy-Widom level of the spike edge: 0.95 or 0.99 */
+    int slices;               /* reserved, 0 */
+} sonde_spectrum_options;
+
+typedef struct sonde_spectrum_report {
+    size_t rows, cols;           /* n <= N after transposing; n eigenvalues, X = s^2 / N */
+    double aspect;               /* n / N */
+    sonde_validity validity;     /* of the distance and its thresholds */
+    sonde_spectrum_type type;
+    int spikes;                  /* eigenvalues above the edge */
+    int bleed;                   /* spikes within a few Tracy-Widom widths of the edge */
+    double sigma2;               /* of the bulk fit, elements' variance */
+    double edge;                 /* spike edge, in units of the eigenvalues */
+    double mp_low, mp_high;      /* support [a, b] of the law used for `distance` */
+    double distance;             /* s_hat, L1 distance of histogram and law */
+    double statistic;            /* s_hat n^(1/3) / sqrt(log n), comparable over shapes */
+    double threshold_published;  /* C, on the scale of `statistic` */
+    double threshold_calibrated; /* on the scale of `statistic`; 0 when not calibrated */
+    double smallest, largest;    /* eigenvalues, all included */
+    double stable_rank;          /* sum / largest */
+    double frobenius, spectral;  /* norms of W */
+    double entropy;              /* of eigenvalues / sum, divided by log n */
+} sonde_spectrum_report;
+
+SONDE_API void sonde_spectrum_options_init(sonde_spectrum_options *options);
+/*
+ * One weight matrix, out x in; a convolution kernel as out x (in * kh * kw). `eigenvalues` is NULL
+ * or room for min(rows, cols) doubles, filled ascending. NULL options: defaults.
+ * Cost: n^2 N + 4/3 n^3 multiply-adds in double. Source: JMLR 24(28) 2023.
+ */
+SONDE_API sonde_status sonde_spectrum(sonde_context *context, const sonde_matrix *weight,
+                                      const sonde_spectrum_options *options,
+                                      sonde_spectrum_report *report, double *eigenvalues);
+/* The Marchenko-Pastur density at x for support [low, high]; 0 outside. For plots. */
+SONDE_API double sonde_marchenko_pastur_density(double x, double low, double high);
+
+/* ---------------------------------------------------------------------------------------------
+ * Skip: instance-dependent early stopping (mastery)
+ *
+ * An example is mastered when the second difference of its loss over epochs stays below delta; it
+ * then needs no backward pass until its loss moves again. Kept per example: a few losses and two
+ * bytes of state.
+ *
+ *     sonde_mastery_record(mastery, ids, losses, n);   // as the losses come, any order
+ *     sonde_mastery_end_epoch(mastery, epoch);          // recompute the active set
+ *     if (sonde_mastery_active(mastery, id)) train_on(id);
+ * ------------------------------------------------------------------------------------------- */
+
+typedef struct sonde_mastery sonde_mastery;
+
+typedef enum sonde_mastery_mode {
+    SONDE_MASTERY_CORRECTED = 0, /* mean |D2| of the last `window` checks, recomputed every check */
+    SONDE_MASTERY_PAPER = 1,     /* Algorithm 1: the newest |D2| alone */
+    SONDE_MASTERY_CODE = 2       /* the authors' script: window 3, first exclusion after epoch 6 */
+} sonde_mastery_mode;
+
+typedef struct sonde_mastery_options {
+    size_t size;
+    sonde_mastery_mode mode;
+    double delta;           /* threshold on |D2|; 1e-3; 0 skips nothing */
+    int window;             /* 3 */
+    int check_every;        /* epochs between checks, 1 */
+    double anneal_fraction; /* share of the last epochs in which all examples are active; 0.1 */
+    int64_t total_epochs;   /* planned length, for annealing; 0: unknown, no annealing */
+    uint64_t examples;      /* ids are 0 .. examples-1; 0: ids are arbitrary 64-bit numbers */
+} sonde_mastery_options;
+
+SONDE_API void sonde_mastery_options_init(sonde_mastery_options *options);
+SONDE_API sonde_status sonde_mastery_create(sonde_context *context,
+                                            const sonde_mastery_options *options,
+                                            sonde_mastery **mastery);
+SONDE_API void sonde_mastery_free(sonde_mastery *mastery);
+/*
+ * Losses of n examples in this epoch; of several for one example the last counts. A non-finite loss
+ * makes its example active and restarts its history. 5 ns an example.
+ */
+SONDE_API sonde_status sonde_mastery_record(sonde_mastery *mastery, const uint64_t *ids,
+                                            const float *losses, size_t n);
+/* Epochs must increase; an example without a loss in this epoch keeps its history and state. */
+SONDE_API sonde_status sonde_mastery_end_epoch(sonde_mastery *mastery, int64_t epoch);
+/* Unknown ids are active. */
+SONDE_API bool sonde_mastery_active(const sonde_mastery *mastery, uint64_t id);
+/* Counts known examples, and those active in the next epoch. */
+SONDE_API void sonde_mastery_count(const sonde_mastery *mastery, uint64_t *known, uint64_t *active);
+/* Writes up to `capacity` active ids (ascending when dense, else in order of first sight). */
+SONDE_API sonde_status sonde_mastery_list(const sonde_mastery *mastery, bool active, uint64_t *ids,
+                                          size_t capacity, size_t *count);
+/* Share of backward passes saved over all epochs ended so far, in [0, 1]. */
+SONDE_API double sonde_mastery_saved(const sonde_mastery *mastery);
+
+/* ---------------------------------------------------------------------------------------------
+ * Steer: all signals and rules of one run
+ *
+ *     for (int64_t epoch = 1; ; epoch++) {
+ *         ... train on the active examples ...
+ *         sonde_steer_losses(steer, ids, losses, n);            // -> skip
+ *         sonde_steer_head(steer, &batch, 0);                   // -> keep
+ *         sonde_steer_weights(steer, "fc1", &matrix);           // -> stop, on worker threads
+ *         sonde_steer_end_epoch(steer, epoch, &decision);
+ *         if (decision.stop) break;
+ *     }
+ *
+ * See examples/own_loop.c for a whole program.
+ * ------------------------------------------------------------------------------------------- */
+
+typedef struct sonde_steer sonde_steer;
+
+typedef enum sonde_score_kind {
+    SONDE_SCORE_RAW = 0,
+    SONDE_SCORE_HEAD_SCALED = 1,
+    SONDE_SCORE_FEATURE_SCALED = 2
+} sonde_score_kind;
+
+typedef enum sonde_probe_kind {
+    SONDE_PROBE_TRAIN = 0,     /* a training batch, un-augmented (published) */
+    SONDE_PROBE_AUGMENTED = 1, /* a training batch, augmented once */
+    SONDE_PROBE_HELD = 2       /* examples that training never sees */
+} sonde_probe_kind;
+
+typedef struct sonde_stop_options {
+    size_t size;
+    bool use_published;   /* false: calibrated threshold; true: C = 0.4 whatever the shape */
+    int patience;         /* consecutive epochs over the threshold before stopping; 1 */
+    int64_t warm_up;      /* epochs at the start in which stop is never advised; 1 */
+    bool baseline;        /* measure exceedance from a layer's own first spectrum; false */
+} sonde_stop_options;
+
+typedef struct sonde_steer_options {
+    size_t size;
+    sonde_stop_options stop;
+    sonde_keep_options keep;
+    sonde_mastery_options skip;
+    sonde_spectrum_options spectrum;
+    sonde_score_kind keep_by;   /* SONDE_SCORE_HEAD_SCALED */
+    sonde_probe_kind probe;     /* what the probe batch is, for the warnings; SONDE_PROBE_TRAIN */
+    bool obey_stop;             /* false: decision.stop is never set, only advised */
+    /*
+     * true: end_epoch(t) waits for the spectra of epoch t. false: it uses those of epoch t - 1, which
+     * are long done, so that training never waits and every run decides alike.
+     */
+    bool wait;
+    /*
+     * For distributed callers: sums `n` doubles over all ranks in place; NULL: one process. Called
+     * the same number of times in the same order on each rank. Nonzero: failed.
+     */
+    int (*reduce_sum)(void *user, double *values, size_t n);
+    void *reduce_user;
+} sonde_steer_options;
+
+enum { SONDE_LAYER_NAME_MAX = 128 };
+
+typedef struct sonde_decision {
+    int64_t epoch;
+    bool stop;                       /* end the run now (only with obey_stop) */
+    bool stop_advised;               /* some layer is over its threshold, now or before */
+    int64_t stop_epoch;              /* first epoch at which it was advised, or -1 */
+    char stop_layer[SONDE_LAYER_NAME_MAX];
+    char stop_reason[SONDE_REASON_MAX];
+    sonde_keep_choice keep;          /* as of now; keep.epoch is the checkpoint to hold on to */
+    uint64_t examples, active;       /* skip: known, and active in the next epoch */
+    double saved_fraction;           /* of backward passes, so far */
+    char skip_reason[SONDE_REASON_MAX];
+    double worst_ratio;              /* largest statistic / threshold over layers, 0: none yet */
+    char worst_layer[SONDE_LAYER_NAME_MAX];
+} sonde_decision;
+
+/* One observed layer at one epoch. `eigenvalues` (ascending, `report.rows` of them) live until the
+ * next call on the steer. */
+typedef struct sonde_layer_view {
+    const char *name;
+    int64_t epoch;
+    bool over;                  /* over the threshold that the stop rule uses */
+    double threshold;           /* that threshold, on the scale of report.statistic */
+    sonde_spectrum_report report;
+    const double *eigenvalues;
+} sonde_layer_view;
+
+SONDE_API void sonde_stop_options_init(sonde_stop_options *options);
+SONDE_API void sonde_steer_options_init(sonde_steer_options *options);
+SONDE_API sonde_status sonde_steer_create(sonde_context *context,
+                                          const sonde_steer_options *options, sonde_steer **steer);
+SONDE_API void sonde_steer_free(sonde_steer *steer);
+
+/* Per-example losses of the running epoch, as they come. */
+SONDE_API sonde_status sonde_steer_losses(sonde_steer *steer, const uint64_t *ids,
+                                          const float *losses, size_t n);
+/* The probe batch of the running epoch; `which` 0, or 1 for the second batch of the stability
+ * check. The report may be NULL. */
+SONDE_API sonde_status sonde_steer_head(sonde_steer *steer, const sonde_head_batch *batch,
+                                        int which, sonde_head_report *report);
+/* Copies the matrix and returns; its spectrum is computed on a worker thread. */
+SONDE_API sonde_status sonde_steer_weights(sonde_steer *steer, const char *layer,
+                                           const sonde_matrix *weight);
+/* The running epoch's learning rate, so that keep can tell annealed runs. Optional. */
+SONDE_API void sonde_steer_learning_rate(sonde_steer *steer, double rate);
+/*
+ * Ends the running epoch and decides. `epoch` must be larger than the last one ended
+ * (SONDE_ERROR_STATE otherwise, nothing changed).
+ */
+SONDE_API sonde_status sonde_steer_end_epoch(sonde_steer *steer, int64_t epoch,
+                                             sonde_decision *decision);
+
+/* The decision as of now, with every spectrum observed so far (waits for them). After the last epoch. */
+SONDE_API sonde_status sonde_steer_decide(sonde_steer *steer, sonde_decision *decision);
+
+SONDE_API bool sonde_steer_active(const sonde_steer *steer, uint64_t id);
+SONDE_API sonde_status sonde_steer_list(const sonde_steer *steer, bool active, uint64_t *ids,
+                                        size_t capacity, size_t *count);
+/* Waits for running spectra; then the layers observed in the last ended epoch can be read. */
+SONDE_API sonde_status sonde_steer_wait(sonde_steer *steer);
+SONDE_API size_t sonde_steer_layer_count(const sonde_steer *steer);
+SONDE_API sonde_status sonde_steer_layer(const sonde_steer *steer, size_t index,
+                                         sonde_layer_view *view);
+
+/*
+ * The whole state as bytes, the same on every machine. With `buffer` NULL only `*written` is set,
+ * to the size needed. Waits for running spectra. Call between end_epoch and the next observation.
+ */
+SONDE_API sonde_status sonde_steer_save(sonde_steer *steer, void *buffer, size_t capacity,
+                                        size_t *written);
+/* Into a steer created with the same options. Damaged or foreign bytes: a status, steer unchanged. */
+SONDE_API sonde_status sonde_steer_restore(sonde_steer *steer, const void *buffer, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SONDE_H */

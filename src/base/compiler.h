@@ -1,0 +1,21 @@
+/* The one place for compiler extensions. */
+#ifndef SONDE_BASE_COMPILER_H
+#define SONDE_BASE_COMPILER_H
+
+#if defined(__GNUC__)
+#define SONDE_PRINTF(string, first) __attribute__((format(printf, string, first)))
+#define SONDE_ASSUME_ALIGNED(pointer, bytes) __builtin_assume_aligned((pointer), (bytes))
+#else
+#define SONDE_PRINTF(string, first)
+#define SONDE_ASSUME_ALIGNED(pointer, bytes) (pointer)
+#endif
+
+/* Compiles a function for several instruction sets and picks at load time. Not under sanitizers,
+ * whose run time is not up yet when the choice is made. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(SONDE_SANITIZED)
+#define SONDE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define SONDE_CLONES
+#endif
+
+#endif

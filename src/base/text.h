@@ -1,0 +1,34 @@
+/*
+ * A growing string. Errors are sticky: after a failed allocation further calls do nothing, and
+ * sonde__text_status tells once at the end. Numbers are written with a point in every locale.
+ */
+#ifndef SONDE_BASE_TEXT_H
+#define SONDE_BASE_TEXT_H
+
+#include "base/context.h"
+
+typedef struct sonde__text {
+    sonde_context *context;
+    char *bytes; /* NUL-terminated once anything was added; NULL before */
+    size_t length, capacity;
+    sonde_status status;
+} sonde__text;
+
+void sonde__text_init(sonde__text *text, sonde_context *context);
+void sonde__text_free(sonde__text *text);
+void sonde__text_add(sonde__text *text, const char *string);
+void sonde__text_add_bytes(sonde__text *text, const void *bytes, size_t size);
+void sonde__text_format(sonde__text *text, const char *format, ...) SONDE_PRINTF(2, 3);
+/* Shortest decimal that reads back as the same double; "null" for NaN and infinities. */
+void sonde__text_number(sonde__text *text, double value);
+/* Quoted and escaped as a JSON string; invalid UTF-8 becomes U+FFFD. */
+void sonde__text_json_string(sonde__text *text, const char *string);
+/* With & < > " ' escaped. */
+void sonde__text_html(sonde__text *text, const char *string);
+sonde_status sonde__text_status(const sonde__text *text);
+
+/* strtod that knows only the point, whatever the locale; true when all of `string` was read. */
+bool sonde__parse_double(const char *string, double *value);
+bool sonde__parse_int64(const char *string, int64_t *value);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * safetensors files: written atomically, read without trust.
+ *
+ * Layout: u64 little-endian header length, JSON header, tensor bytes. The writer aligns the data to
+ * 64 bytes with spaces behind the JSON. The reader checks every number against the file's real size
+ * before it is used.
+ */
+#ifndef SONDE_FILE_SAFETENSORS_H
+#define SONDE_FILE_SAFETENSORS_H
+
+#include "base/context.h"
+
+enum { SONDE__TENSOR_DIMS_MAX = 8 };
+
+typedef enum sonde__tensor_type {
+    SONDE__TENSOR_F64,
+    SONDE__TENSOR_F32,
+    SONDE__TENSOR_F16,
+    SONDE__TENSOR_BF16,
+    SONDE__TENSOR_I64,
+    SONDE__TENSOR_I32,
+    SONDE__TENSOR_U8
+} sonde__tensor_type;
+
+typedef struct sonde__tensor {
+    const char *name;
+    sonde__tensor_type type;
+    int dims;
+    int64_t shape[SONDE__TENSOR_DIMS_MAX];
+    const void *data; /* writing: the caller's bytes; reading: into the file's memory */
+    size_t bytes;
+} sonde__tensor;
+
+typedef struct sonde__metadata {
+    const char *key, *value;
+} sonde__metadata;
+
+sonde_status sonde__safetensors_write(sonde_context *context, const char *path,
+                                      const sonde__tensor *tensors, size_t count,
+                                      const sonde__metadata *metadata, size_t metadata_count);
+
+typedef struct sonde__safetensors sonde__safetensors;
+/* Reads the whole file into memory (checkpoints of our own size). */
+sonde_status sonde__safetensors_open(sonde_context *context, const char *path,
+                                     sonde__safetensors **file);
+void sonde__safetensors_close(sonde__safetensors *file);
+size_t sonde__safetensors_count(const sonde__safetensors *file);
+const sonde__tensor *sonde__safetensors_tensor(const sonde__safetensors *file, size_t index);
+/* NULL when there is none of that name. */
+const sonde__tensor *sonde__safetensors_find(const sonde__safetensors *file, const char *name);
+const char *sonde__safetensors_metadata(const sonde__safetensors *file, const char *key);
+
+#endif
