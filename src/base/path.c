@@ -225,8 +225,8 @@ static bool read_all(int descriptor, char *to, size_t size, size_t *got)
 sonde_status sonde__read_file(sonde_context *context, const char *path, size_t limit, void **bytes,
                               size_t *size)
 {
-    int descriptor;
-    size_t expected, got;
+    int descriptor = -1;
+    size_t expected = 0, got = 0;
     if (limit > SIZE_MAX - 1)
         limit = SIZE_MAX - 1;
     SONDE_TRY(open_plain(context, path, limit, &descriptor, &expected));
