@@ -6,6 +6,8 @@
  * failure. So an architecture is one short function without a check in every line.
  *
  * Shapes are per example: channels x height x width for images, features (channels, 1, 1) else.
+ * The input comes first; windows that do not fill are dropped (as PyTorch's floor mode); two layers
+ * with parameters may not share a name.
  */
 #ifndef SONDE_NET_GRAPH_H
 #define SONDE_NET_GRAPH_H
@@ -32,14 +34,16 @@ typedef enum sonde__op {
     SONDE__OP_TANH,
     SONDE__OP_SOFTMAX, /* over channels (of every pixel) */
     SONDE__OP_MAX_POOL,
-    SONDE__OP_AVG_POOL, /* padding is not counted */
+    SONDE__OP_AVG_POOL,    /* padding is not counted */
     SONDE__OP_GLOBAL_POOL, /* average, to channels x 1 x 1 */
     SONDE__OP_ADD,
     SONDE__OP_MUL,
     SONDE__OP_CONCAT, /* over channels */
     SONDE__OP_RESHAPE,
     SONDE__OP_DROPOUT,
-    SONDE__OP_SHORTCUT_PAD /* ResNet option A: every `stride`-th pixel, channels padded by zeros */
+    /* ResNet option A: every `stride`-th pixel (from 0); zero channels, half of them in front
+     * (rounded down) as in the trained CIFAR networks of akamaster. */
+    SONDE__OP_SHORTCUT_PAD
 } sonde__op;
 
 typedef struct sonde__conv_options {
