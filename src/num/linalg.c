@@ -1,0 +1,155 @@
+/*
+ * Gram matrices and symmetric eigenvalues over OpenBLAS and LAPACKE, in double, on the calling
+ * thread alone. LAPACKE is called with work arrays of ours, so that it allocates nothing itself.
+ */
+#include "num/linalg.h"
+
+#include <math.h>
+
+#include <cblas.h>
+#include <lapacke.h>
+#include <omp.h>
+
+#include "base/checked.h"
+#include "num/formats.h"
+
+/* OpenBLAS asks OpenMP how many threads this thread may use; that setting belongs to the thread. */
+int sonde__blas_alone(void)
+{
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+    return before;
+}
+
+void sonde__blas_restore(int before)
+{
+    omp_set_num_threads(before);
+}
+
+/* Long-side indices [first, first + count) as rows of `block` (count x n), whichever side of the
+ * matrix that is, times 2^-exponent. */
+static void pack_block(const sonde_matrix *matrix, size_t first, size_t count, int exponent,
+                       double *block, double *row)
+{
+    const size_t n = matrix->rows < matrix->cols ? matrix->rows : matrix->cols;
+    if (matrix->rows >= matrix->cols) {
+        for (size_t i = 0; i < count; i++)
+            sonde__matrix_row(matrix, first + i, 0, n, block + i * n);
+    } else {
+        for (size_t j = 0; j < n; j++) {
+            sonde__matrix_row(matrix, j, first, count, row);
+            for (size_t i = 0; i < count; i++)
+                block[i * n + j] = row[i];
+        }
+    }
+    for (size_t i = 0; exponent != 0 && i < count * n; i++)
+        block[i] = ldexp(block[i], -exponent);
+}
+
+sonde_status sonde__gram(sonde_context *context, const sonde_matrix *matrix, int exponent,
+                         double *gram)
+{
+    const size_t n = matrix->rows < matrix->cols ? matrix->rows : matrix->cols;
+    const size_t longer = matrix->rows < matrix->cols ? matrix->cols : matrix->rows;
+    if (n > SONDE__ORDER_MAX)
+        return SONDE_ERROR_UNSUPPORTED;
+    /* About a megabyte a block, of 64 to 16384 rows. */
+    size_t step = 131072 / n;
+    step = step < 64 ? 64 : step > 16384 ? 16384 : step;
+    if (step > longer)
+        step = longer;
+    double *const block = sonde__alloc_quiet(context, step * (n + 1), sizeof *block);
+    if (!block)
+        return SONDE_ERROR_MEMORY;
+    const int before = sonde__blas_alone();
+    sonde_status status = SONDE_OK;
+    for (size_t first = 0; first < longer && status == SONDE_OK; first += step) {
+        const size_t count = longer - first < step ? longer - first : step;
+        pack_block(matrix, first, count, exponent, block, block + step * n);
+        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)n, (int)count, 1, block, (int)n,
+                    first > 0, gram, (int)n);
+        if (sonde__cancelled(context))
+            status = SONDE_ERROR_CANCELLED;
+    }
+    sonde__blas_restore(before);
+    sonde__free(context, block);
+    return status;
+}
+
+sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix, size_t n,
+                                          double *eigenvalues)
+{
+    const lapack_int order = (lapack_int)n;
+    double size = 0;
+    lapack_int integer_size = 0;
+    const int before = sonde__blas_alone();
+    /* Row-major upper is column-major lower. */
+    lapack_int info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'N', 'L', order, matrix, order,
+                                          eigenvalues, &size, -1, &integer_size, -1);
+    sonde_status status = info == 0 ? SONDE_OK : SONDE_ERROR_INTERNAL;
+    double *work = NULL;
+    lapack_int *integers = NULL;
+    if (status == SONDE_OK) {
+        work = sonde__alloc_quiet(context, (size_t)size, sizeof *work);
+        integers = sonde__alloc_quiet(context, (size_t)integer_size, sizeof *integers);
+        status = work && integers ? SONDE_OK : SONDE_ERROR_MEMORY;
+    }
+    if (status == SONDE_OK) {
+        info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'N', 'L', order, matrix, order, eigenvalues,
+                                   work, (lapack_int)size, integers, integer_size);
+        status = info == 0 ? SONDE_OK : SONDE_ERROR_NUMERIC;
+    }
+    sonde__blas_restore(before);
+    sonde__free(context, integers);
+    sonde__free(context, work);
+    return status;
+}
+
+sonde_status sonde__tridiagonal_eigenvalues(double *diagonal, double *off_diagonal, size_t n)
+{
+    if (n > SONDE__ORDER_MAX)
+        return SONDE_ERROR_UNSUPPORTED;
+    return LAPACKE_dsterf_work((lapack_int)n, diagonal, off_diagonal) == 0 ? SONDE_OK
+                                                                           : SONDE_ERROR_NUMERIC;
+}
+
+enum { LANES = 16 };
+
+/*
+ * Sturm counts for LANES shifts side by side: the negative pivots of the LDL^T factorisation of
+ * T - shift. A pivot that vanishes is replaced by a tiny negative one, as in LAPACK's dstebz.
+ */
+SONDE_CLONES
+static void count_lanes(const double *diagonal, const double *off_squared, size_t n,
+                        const double *shifts, double *below)
+{
+    double pivot[LANES], count[LANES];
+    for (int j = 0; j < LANES; j++) {
+        pivot[j] = 1;
+        count[j] = 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const double entry = diagonal[i], square = i > 0 ? off_squared[i - 1] : 0;
+#pragma omp simd
+        for (int j = 0; j < LANES; j++) {
+            const double next = entry - shifts[j] - square / pivot[j];
+            pivot[j] = fabs(next) < 1e-290 ? -1e-290 : next;
+            count[j] += pivot[j] < 0 ? 1.0 : 0.0;
+        }
+    }
+    for (int j = 0; j < LANES; j++)
+        below[j] = count[j];
+}
+
+void sonde__tridiagonal_counts(const double *diagonal, const double *off_squared, size_t n,
+                               const double *shifts, size_t count, size_t *below)
+{
+    for (size_t first = 0; first < count; first += LANES) {
+        double shift[LANES], result[LANES];
+        for (size_t j = 0; j < LANES; j++)
+            shift[j] = shifts[first + j < count ? first + j : count - 1];
+        count_lanes(diagonal, off_squared, n, shift, result);
+        for (size_t j = 0; j < LANES && first + j < count; j++)
+            below[first + j] = (size_t)result[j];
+    }
+}
