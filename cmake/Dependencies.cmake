@@ -11,6 +11,7 @@ find_path(SONDE_CBLAS_INCLUDE cblas.h
 find_library(SONDE_LAPACKE lapacke REQUIRED)
 find_library(SONDE_GOMP NAMES gomp libgomp.so.1 REQUIRED
     HINTS /usr/lib/gcc/${CMAKE_C_LIBRARY_ARCHITECTURE}/12 /usr/lib/${CMAKE_C_LIBRARY_ARCHITECTURE})
+get_filename_component(SONDE_GOMP_DIR ${SONDE_GOMP} DIRECTORY)
 find_path(SONDE_RANDOM123_INCLUDE Random123/philox.h REQUIRED)
 find_library(SONDE_DNNL dnnl REQUIRED)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
@@ -21,6 +22,8 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 set(CMAKE_BUILD_RPATH ${SONDE_OPENBLAS_DIR})
 set(CMAKE_INSTALL_RPATH ${SONDE_OPENBLAS_DIR})
 
+add_library(sonde_dependencies_base INTERFACE)
+target_link_libraries(sonde_dependencies_base INTERFACE Threads::Threads m)
 add_library(sonde_dependencies_num INTERFACE)
 target_include_directories(sonde_dependencies_num SYSTEM INTERFACE
     ${SONDE_CBLAS_INCLUDE} ${SONDE_RANDOM123_INCLUDE})
