@@ -1,0 +1,97 @@
+#!/bin/bash
+# Installs into a scratch prefix, moves it, and builds examples/own_loop.c against what is there:
+# with pkg-config (shared, static) and with the CMake package (both targets). Each program must run
+# and say the same. Nothing of the source tree but the example itself is on any search path.
+set -euo pipefail
+: "${CMAKE:?}" "${CC:?}" "${CXX:?}" "${SONDE_SOURCE:?}" "${SONDE_BUILD:?}"
+read -r -a flags <<< "${SONDE_FLAGS:-}"
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+fail() {
+    echo "install.own_loop: $*" >&2
+    exit 1
+}
+
+"$CMAKE" --install "$SONDE_BUILD" --prefix "$scratch/first" > "$scratch/install.log" ||
+    { cat "$scratch/install.log"; fail "the installation failed"; }
+mv "$scratch/first" "$scratch/moved"
+prefix=$scratch/moved
+libdir=$(dirname "$(find "$prefix" -name libsonde.a)")
+for file in "$prefix/include/sonde.h" "$prefix/bin/sonde" "$libdir/libsonde.so" \
+    "$libdir/pkgconfig/sonde.pc" "$libdir/cmake/sonde/sonde-config.cmake"; do
+    [ -e "$file" ] || fail "not installed: ${file#"$prefix/"}"
+done
+"$prefix/bin/sonde" --version > /dev/null || fail "the installed command does not run"
+
+example=$SONDE_SOURCE/examples/own_loop.c
+cp "$example" "$scratch/own_loop.c" # away from the tree: no header can be found beside it
+example=$scratch/own_loop.c
+warnings=(-std=c11 -Wall -Wextra -pedantic -Werror)
+
+export PKG_CONFIG_PATH=$libdir/pkgconfig
+pkg-config --exists --print-errors sonde || fail "pkg-config does not find sonde"
+read -r -a cflags < <(pkg-config --cflags sonde)
+read -r -a shared < <(pkg-config --libs sonde)
+read -r -a static < <(pkg-config --libs --static sonde)
+static=("${static[@]/#-lsonde/-l:libsonde.a}")
+
+"$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$example" -o "$scratch/shared" \
+    "${shared[@]}" -Wl,-rpath,"$libdir" -lm
+"$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$example" -o "$scratch/static" \
+    "${static[@]}" -lm
+
+mkdir "$scratch/package"
+cat > "$scratch/package/CMakeLists.txt" << 'END'
+cmake_minimum_required(VERSION 3.20)
+project(own_loop LANGUAGES C CXX)
+find_package(sonde 0.1 REQUIRED CONFIG)
+foreach(kind sonde sonde_static)
+    add_executable(with_${kind} ../own_loop.c)
+    target_link_libraries(with_${kind} PRIVATE sonde::${kind} m)
+    add_executable(cpp_${kind} header.cpp)
+    target_link_libraries(cpp_${kind} PRIVATE sonde::${kind})
+endforeach()
+END
+# The header in C++: the same declarations, called.
+cat > "$scratch/package/header.cpp" << 'END'
+#include <sonde.h>
+#include <cstring>
+int main()
+{
+    sonde_context *context = nullptr;
+    if (sonde_context_create(nullptr, &context) != SONDE_OK) {
+        return 1;
+    }
+    const bool same = std::strcmp(sonde_version(), "0.1.0") == 0;
+    sonde_context_free(context);
+    return same ? 0 : 2;
+}
+END
+"$CMAKE" -S "$scratch/package" -B "$scratch/package/build" -DCMAKE_PREFIX_PATH="$prefix" \
+    -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX" \
+    -DCMAKE_C_FLAGS="${SONDE_FLAGS:-}" \
+    -DCMAKE_CXX_FLAGS="-std=c++11 -Wall -Wextra -pedantic -Werror ${SONDE_FLAGS:-}" \
+    > "$scratch/configure.log" 2>&1 || { cat "$scratch/configure.log"; fail "find_package(sonde)"; }
+"$CMAKE" --build "$scratch/package/build" > "$scratch/build.log" 2>&1 ||
+    { cat "$scratch/build.log"; fail "the CMake package's targets do not build"; }
+
+built=$scratch/package/build
+for program in "$built/cpp_sonde" "$built/cpp_sonde_static"; do
+    "$program" || fail "$(basename "$program") ended with status $?"
+done
+
+# The same answer from all four, so that none of them is an older library found elsewhere.
+loads() {
+    ldd "$1" | grep -c "libsonde" || true
+}
+[ "$(loads "$scratch/shared")" = 1 ] || fail "the shared build does not load libsonde.so"
+[ "$(loads "$scratch/static")" = 0 ] || fail "the static build loads libsonde.so"
+for program in "$scratch/shared" "$scratch/static" "$built/with_sonde" "$built/with_sonde_static"; do
+    (cd "$scratch" && "$program" > "$program.out") ||
+        fail "$(basename "$program") ended with status $?: $(tail -n 3 "$program.out")"
+    [ -s "$program.out" ] || fail "$(basename "$program") said nothing"
+    cmp "$scratch/shared.out" "$program.out" || fail "$(basename "$program") says something else"
+done
+cat "$scratch/shared.out"
