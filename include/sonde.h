@@ -400,12 +400,17 @@ SONDE_API double sonde_marchenko_pastur_density(double x, double low, double hig
  * Skip: instance-dependent early stopping (mastery)
  *
  * An example is mastered when the second difference of its loss over epochs stays below delta; it
- * then needs no backward pass until its loss moves again. Kept per example: a few losses and two
- * bytes of state.
+ * then needs no backward pass until its loss moves again. Kept per example: 12 + 4 * window + 2
+ * bytes, and 8 to 24 more when ids are arbitrary.
  *
  *     sonde_mastery_record(mastery, ids, losses, n);   // as the losses come, any order
  *     sonde_mastery_end_epoch(mastery, epoch);          // recompute the active set
  *     if (sonde_mastery_active(mastery, id)) train_on(id);
+ *
+ * Every check_every-th ended epoch is a check (with 1: each). Only losses of checks enter the
+ * histories, so that second differences are of equally spaced losses: in a check record the losses
+ * of active examples as training gives them, and those of mastered ones from a forward pass. Between
+ * checks mastered examples need no pass at all.
  * ------------------------------------------------------------------------------------------- */
 
 typedef struct sonde_mastery sonde_mastery;
@@ -420,10 +425,10 @@ typedef struct sonde_mastery_options {
     size_t size;
     sonde_mastery_mode mode;
     double delta;           /* threshold on |D2|; 1e-3; 0 skips nothing */
-    int window;             /* 3 */
+    int window;             /* 1 to 16, how many |D2| are averaged; 3. PAPER: always 1 */
     int check_every;        /* epochs between checks, 1 */
-    double anneal_fraction; /* share of the last epochs in which all examples are active; 0.1 */
-    int64_t total_epochs;   /* planned length, for annealing; 0: unknown, no annealing */
+    double anneal_fraction; /* share of the last epochs in which all are active; 0.1. CODE: none */
+    int64_t total_epochs;   /* planned count of epochs, for annealing; 0: unknown, no annealing */
     uint64_t examples;      /* ids are 0 .. examples-1; 0: ids are arbitrary 64-bit numbers */
 } sonde_mastery_options;
 
@@ -438,16 +443,24 @@ SONDE_API void sonde_mastery_free(sonde_mastery *mastery);
  */
 SONDE_API sonde_status sonde_mastery_record(sonde_mastery *mastery, const uint64_t *ids,
                                             const float *losses, size_t n);
-/* Epochs must increase; an example without a loss in this epoch keeps its history and state. */
+/*
+ * Epochs must increase (SONDE_ERROR_STATE otherwise). An example without a loss in a check stays
+ * active or mastered as it was and its history starts anew; in mode CODE its history stays too, and
+ * its last difference counts again. Under 5 ms a million examples.
+ */
 SONDE_API sonde_status sonde_mastery_end_epoch(sonde_mastery *mastery, int64_t epoch);
+/* True when the running epoch is a check, in which mastered examples need a forward pass too. */
+SONDE_API bool sonde_mastery_checks(const sonde_mastery *mastery);
 /* Unknown ids are active. */
 SONDE_API bool sonde_mastery_active(const sonde_mastery *mastery, uint64_t id);
-/* Counts known examples, and those active in the next epoch. */
+/* Counts known examples (all of 0 .. examples-1 when dense), and those active in the next epoch. */
 SONDE_API void sonde_mastery_count(const sonde_mastery *mastery, uint64_t *known, uint64_t *active);
-/* Writes up to `capacity` active ids (ascending when dense, else in order of first sight). */
+/* Writes up to `capacity` active (or mastered) ids, ascending when dense, else in order of first
+ * sight. *count is how many there are, also where `capacity` was less; `ids` NULL only counts. */
 SONDE_API sonde_status sonde_mastery_list(const sonde_mastery *mastery, bool active, uint64_t *ids,
                                           size_t capacity, size_t *count);
-/* Share of backward passes saved over all epochs ended so far, in [0, 1]. */
+/* Share of backward passes saved over all epochs ended so far, in [0, 1]. Mode CODE counts as the
+ * authors' script does: also the last set, which no epoch has used yet. */
 SONDE_API double sonde_mastery_saved(const sonde_mastery *mastery);
 
 /* ---------------------------------------------------------------------------------------------
@@ -565,6 +578,8 @@ SONDE_API sonde_status sonde_steer_end_epoch(sonde_steer *steer, int64_t epoch,
 /* The decision as of now, with every spectrum observed so far (waits for them). After the last epoch. */
 SONDE_API sonde_status sonde_steer_decide(sonde_steer *steer, sonde_decision *decision);
 
+/* True when the losses of mastered examples are wanted in the running epoch (sonde_mastery_checks). */
+SONDE_API bool sonde_steer_checks(const sonde_steer *steer);
 SONDE_API bool sonde_steer_active(const sonde_steer *steer, uint64_t id);
 SONDE_API sonde_status sonde_steer_list(const sonde_steer *steer, bool active, uint64_t *ids,
                                         size_t capacity, size_t *count);
