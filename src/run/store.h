@@ -69,6 +69,8 @@ sonde_status sonde__store_write_epoch(sonde__store *store, const sonde__epoch_ro
                                       const sonde__layer_row *layers, size_t layer_count,
                                       const sonde_decision *decision,
                                       const sonde__event_row *events, size_t event_count);
+/* One event by itself, for what happens outside a whole epoch. */
+sonde_status sonde__store_event(sonde__store *store, const sonde__event_row *event);
 /* Drops everything after `epoch` (a half-finished epoch of a killed run). */
 sonde_status sonde__store_rewind(sonde__store *store, int64_t epoch);
 
