@@ -1,0 +1,274 @@
+/*
+ * Named architectures: the table, and the reading of "name:option=value,option=value".
+ *
+ * To add one: a function that adds operators to a graph (arch_plain.c, arch_resnet.c), declared in
+ * arch_table.h, and a line in `table`.
+ */
+#include "net/arch.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "net/arch_table.h"
+
+enum { KEY_DROPOUT = 1, KEY_WIDTHS = 2, KEY_SHORTCUT = 4, WIDTH_MAX = 1 << 20 };
+
+typedef struct entry {
+    sonde__arch_info info;
+    sonde__arch_fn build;
+    unsigned keys;
+    int least; /* smallest height and width that it makes sense for */
+    sonde__arch_request defaults;
+} entry;
+
+#define DROPOUT_TEXT "dropout=0 (rate before the last layer)"
+#define HIDDEN_TEXT "dropout=0 (rate behind hidden linear layers)"
+#define SHORTCUT_TEXT "option=A (shortcuts: A zero padding, B 1x1 convolution), " DROPOUT_TEXT
+#define SMALL_TEXT "residual network for small images, 16-32-64 channels"
+#define WIDE_TEXT "residual network behind a 3x3 stem, 64-128-256-512 channels"
+#define VGG_TEXT "plain 3x3 convolutions, 64 to 512 channels, with batch norm"
+#define SMALL sonde__arch_resnet_cifar, KEY_DROPOUT | KEY_SHORTCUT, 8
+#define WIDE sonde__arch_resnet, KEY_DROPOUT, 8
+#define VGG sonde__arch_vgg, KEY_DROPOUT, 32
+
+static const entry table[] = {
+    {{"mlp", "multilayer perceptron with ReLU",
+      "widths=512x512 (of hidden layers), dropout=0 (rate behind hidden layers)"},
+     sonde__arch_mlp,
+     KEY_WIDTHS | KEY_DROPOUT,
+     1,
+     {.widths = {512, 512}, .width_count = 2}},
+    {{"nn1", "the perceptron 1024-512-384-192 of the spectral criterion", HIDDEN_TEXT},
+     sonde__arch_mlp,
+     KEY_DROPOUT,
+     1,
+     {.widths = {1024, 512, 384, 192}, .width_count = 4}},
+    {{"nn2", "the perceptron 2048-1024-512 of the spectral criterion", HIDDEN_TEXT},
+     sonde__arch_mlp,
+     KEY_DROPOUT,
+     1,
+     {.widths = {2048, 1024, 512}, .width_count = 3}},
+    {{"lenet", "two 5x5 convolutions and 2450-500, of the spectral criterion", HIDDEN_TEXT},
+     sonde__arch_lenet,
+     KEY_DROPOUT,
+     16,
+     {0}},
+    {{"mini-alexnet", "5x5 convolutions of 96 and 256 maps and 384-192", HIDDEN_TEXT},
+     sonde__arch_mini_alexnet,
+     KEY_DROPOUT,
+     16,
+     {0}},
+    {{"cnn", "a good small network: 3x3 convolutions 32-64-128 with batch norm, and 128",
+      HIDDEN_TEXT},
+     sonde__arch_cnn,
+     KEY_DROPOUT,
+     8,
+     {0}},
+    {{"vgg11", VGG_TEXT, DROPOUT_TEXT}, VGG, {.depth = 11}},
+    {{"vgg16", VGG_TEXT, DROPOUT_TEXT}, VGG, {.depth = 16}},
+    {{"resnet8", SMALL_TEXT, SHORTCUT_TEXT}, SMALL, {.shortcut = 'A', .depth = 8}},
+    {{"resnet20", SMALL_TEXT, SHORTCUT_TEXT}, SMALL, {.shortcut = 'A', .depth = 20}},
+    {{"resnet32", SMALL_TEXT, SHORTCUT_TEXT}, SMALL, {.shortcut = 'A', .depth = 32}},
+    {{"resnet44", SMALL_TEXT, SHORTCUT_TEXT}, SMALL, {.shortcut = 'A', .depth = 44}},
+    {{"resnet56", SMALL_TEXT, SHORTCUT_TEXT}, SMALL, {.shortcut = 'A', .depth = 56}},
+    {{"resnet18", WIDE_TEXT, DROPOUT_TEXT}, WIDE, {.shortcut = 'B', .depth = 18}},
+    {{"resnet34", WIDE_TEXT, DROPOUT_TEXT}, WIDE, {.shortcut = 'B', .depth = 34}},
+};
+
+enum { TABLE_SIZE = sizeof table / sizeof *table };
+
+const sonde__arch_info *sonde__arch(int index)
+{
+    return index >= 0 && index < TABLE_SIZE ? &table[index].info : NULL;
+}
+
+enum { COMPARED_MAX = 24 };
+
+/* Levenshtein distance; of long strings only the beginnings are compared. */
+static size_t edit_distance(const char *a, size_t a_length, const char *b)
+{
+    size_t const m = a_length < COMPARED_MAX ? a_length : COMPARED_MAX;
+    size_t n = strlen(b), row[COMPARED_MAX + 1];
+    n = n < COMPARED_MAX ? n : COMPARED_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= m; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+        }
+    }
+    return row[n];
+}
+
+static sonde_status fail_unknown(sonde_context *context, const char *name, size_t length)
+{
+    int nearest = 0;
+    sonde__text names;
+    sonde__text_init(&names, context);
+    for (int i = 0; i < TABLE_SIZE; i++) {
+        sonde__text_format(&names, "%s%s", i > 0 ? ", " : "", table[i].info.name);
+        if (edit_distance(name, length, table[i].info.name) <
+            edit_distance(name, length, table[nearest].info.name))
+            nearest = i;
+    }
+    sonde_status status = sonde__text_status(&names);
+    if (status == SONDE_OK)
+        status = sonde__fail_at(context, SONDE_ERROR_NOT_FOUND, NULL, "model", -1,
+                                "there is no model '%.*s'; the nearest is '%s' (all: %s)",
+                                length < 64 ? (int)length : 64, name, table[nearest].info.name,
+                                names.bytes);
+    sonde__text_free(&names);
+    return status;
+}
+
+static const entry *find_entry(const char *name, size_t length)
+{
+    for (int i = 0; i < TABLE_SIZE; i++)
+        if (strlen(table[i].info.name) == length && memcmp(table[i].info.name, name, length) == 0)
+            return &table[i];
+    return NULL;
+}
+
+/* "512x512"; at least one width. */
+static sonde_status read_widths(sonde_context *context, const char *value,
+                                sonde__arch_request *request)
+{
+    request->width_count = 0;
+    for (const char *at = value;;) {
+        int64_t width = 0;
+        size_t digits = 0;
+        for (; at[digits] >= '0' && at[digits] <= '9' && width <= WIDTH_MAX; digits++)
+            width = 10 * width + (at[digits] - '0');
+        at += digits;
+        if (digits == 0 || (*at != 'x' && *at != '\0') || width < 1 || width > WIDTH_MAX)
+            return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "widths", -1,
+                                  "widths=%s is not like 512x256, each from 1 to %d", value,
+                                  WIDTH_MAX);
+        if (request->width_count == SONDE__WIDTHS_MAX)
+            return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "widths", -1,
+                                  "widths=%s names more than %d layers", value, SONDE__WIDTHS_MAX);
+        request->widths[request->width_count++] = (int)width;
+        if (*at++ == '\0')
+            return SONDE_OK;
+    }
+}
+
+static sonde_status read_dropout(sonde_context *context, const char *value,
+                                 sonde__arch_request *request)
+{
+    if (!sonde__parse_double(value, &request->dropout) ||
+        !(request->dropout >= 0 && request->dropout < 1))
+        return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "dropout", -1,
+                              "dropout=%s is not a rate in [0, 1)", value);
+    return SONDE_OK;
+}
+
+static sonde_status read_shortcut(sonde_context *context, const char *value,
+                                  sonde__arch_request *request)
+{
+    if (strcmp(value, "A") != 0 && strcmp(value, "B") != 0)
+        return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "option", -1,
+                              "option=%s is neither A nor B", value);
+    request->shortcut = value[0];
+    return SONDE_OK;
+}
+
+typedef sonde_status (*reader)(sonde_context *, const char *, sonde__arch_request *);
+
+/* One "key=value", NUL-terminated, which is cut at its '='. */
+static sonde_status read_option(sonde_context *context, const entry *e, char *option,
+                                sonde__arch_request *request)
+{
+    static const struct {
+        const char *key;
+        unsigned bit;
+        reader read;
+    } keys[] = {{"dropout", KEY_DROPOUT, read_dropout},
+                {"widths", KEY_WIDTHS, read_widths},
+                {"option", KEY_SHORTCUT, read_shortcut}};
+    char *equals = strchr(option, '=');
+    if (equals) {
+        *equals = '\0';
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+            if ((e->keys & keys[i].bit) && strcmp(option, keys[i].key) == 0)
+                return keys[i].read(context, equals + 1, request);
+    }
+    return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, e->info.name, -1,
+                          "model %s has no option '%s'%s; it has: %s", e->info.name, option,
+                          equals ? "" : " (options are name=value)", e->info.options);
+}
+
+/* The part behind the colon, in a copy that may be cut up. */
+static sonde_status read_options(sonde_context *context, const entry *e, char *options,
+                                 sonde__arch_request *request)
+{
+    for (char *option = options; option;) {
+        char *const comma = strchr(option, ',');
+        if (comma)
+            *comma = '\0';
+        SONDE_TRY(read_option(context, e, option, request));
+        option = comma ? comma + 1 : NULL;
+    }
+    return SONDE_OK;
+}
+
+static sonde_status check_task(sonde_context *context, const entry *e, sonde__shape input,
+                               const sonde__arch_request *request)
+{
+    if (request->classes < 1)
+        return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "classes", -1,
+                              "%d classes: a model needs at least one", request->classes);
+    if (!(request->dropout >= 0 && request->dropout < 1))
+        return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "dropout", -1,
+                              "dropout %g is not in [0, 1)", request->dropout);
+    if (input.channels < 1 || input.height < e->least || input.width < e->least)
+        return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, e->info.name, -1,
+                              "model %s needs images of at least %d x %d, not %d x %d with %d "
+                              "channels",
+                              e->info.name, e->least, e->least, input.height, input.width,
+                              input.channels);
+    return SONDE_OK;
+}
+
+static sonde_status build_graph(sonde_context *context, const entry *e, sonde__shape input,
+                                const sonde__arch_request *request, sonde__graph **graph)
+{
+    sonde__graph *made = NULL;
+    SONDE_TRY(sonde__graph_create(context, &made));
+    sonde__node const x = sonde__graph_input(made, input);
+    sonde_status const status = sonde__graph_finish(made, e->build(made, x, request));
+    if (status != SONDE_OK) {
+        sonde__graph_free(made);
+        return status;
+    }
+    *graph = made;
+    return SONDE_OK;
+}
+
+sonde_status sonde__arch_build(sonde_context *context, const char *spec, sonde__shape input,
+                               int classes, double dropout, sonde__graph **graph)
+{
+    size_t const length = strcspn(spec, ":");
+    const entry *e = find_entry(spec, length);
+    if (!e)
+        return fail_unknown(context, spec, length);
+    sonde__arch_request request = e->defaults;
+    request.classes = classes;
+    if (spec[length] == ':') {
+        char *options = sonde__copy_string(context, spec + length + 1);
+        if (!options)
+            return SONDE_ERROR_MEMORY;
+        sonde_status const status = read_options(context, e, options, &request);
+        sonde__free(context, options);
+        SONDE_TRY(status);
+    }
+    if (!(dropout < 0))
+        request.dropout = dropout;
+    SONDE_TRY(check_task(context, e, input, &request));
+    return build_graph(context, e, input, &request, graph);
+}
