@@ -12,6 +12,9 @@ find_library(SONDE_LAPACKE lapacke REQUIRED)
 find_library(SONDE_GOMP NAMES gomp libgomp.so.1 REQUIRED
     HINTS /usr/lib/gcc/${CMAKE_C_LIBRARY_ARCHITECTURE}/12 /usr/lib/${CMAKE_C_LIBRARY_ARCHITECTURE})
 get_filename_component(SONDE_GOMP_DIR ${SONDE_GOMP} DIRECTORY)
+if(NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    set(SONDE_OMP_INCLUDE ${PROJECT_SOURCE_DIR}/cmake/clang)
+endif()
 find_path(SONDE_RANDOM123_INCLUDE Random123/philox.h REQUIRED)
 find_library(SONDE_DNNL dnnl REQUIRED)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
@@ -26,7 +29,7 @@ add_library(sonde_dependencies_base INTERFACE)
 target_link_libraries(sonde_dependencies_base INTERFACE Threads::Threads m)
 add_library(sonde_dependencies_num INTERFACE)
 target_include_directories(sonde_dependencies_num SYSTEM INTERFACE
-    ${SONDE_CBLAS_INCLUDE} ${SONDE_RANDOM123_INCLUDE})
+    ${SONDE_CBLAS_INCLUDE} ${SONDE_RANDOM123_INCLUDE} ${SONDE_OMP_INCLUDE})
 target_link_libraries(sonde_dependencies_num INTERFACE
     ${SONDE_LAPACKE} ${SONDE_OPENBLAS} ${SONDE_GOMP} Threads::Threads m)
 add_library(sonde_dependencies_file INTERFACE)

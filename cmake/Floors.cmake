@@ -5,6 +5,10 @@ add_library(sonde_flags INTERFACE)
 target_compile_options(sonde_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow
     -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wwrite-strings -Wundef
     -fopenmp-simd)
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+    # A loop that was not vectorized as asked is slower, not wrong.
+    target_compile_options(sonde_flags INTERFACE -Wno-pass-failed)
+endif()
 if(SONDE_WERROR)
     target_compile_options(sonde_flags INTERFACE -Werror)
 endif()
