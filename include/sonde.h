@@ -370,14 +370,16 @@ typedef struct sonde_spectrum_report {
     sonde_validity validity;     /* of the distance and its thresholds */
     sonde_spectrum_type type;
     int spikes;                  /* eigenvalues above the edge */
-    int bleed;                   /* spikes within a few Tracy-Widom widths of the edge */
-    double sigma2;               /* of the bulk fit, elements' variance */
+    int bleed;                   /* spikes within 3 Tracy-Widom widths of the edge */
+    double sigma2;               /* elements' variance, from matching bulk quantiles */
     double edge;                 /* spike edge, in units of the eigenvalues */
     double mp_low, mp_high;      /* support [a, b] of the law used for `distance` */
     double distance;             /* s_hat, L1 distance of histogram and law */
     double statistic;            /* s_hat n^(1/3) / sqrt(log n), comparable over shapes */
-    double threshold_published;  /* C, on the scale of `statistic` */
+    double threshold_published;  /* C, on the scale of `statistic`; 0 where it may not be used:
+                                    fewer than 64 rows, or an aspect over 0.8 */
     double threshold_calibrated; /* on the scale of `statistic`; 0 when not calibrated */
+    double null_mean;            /* mean statistic of random matrices of this shape; 0 likewise */
     double smallest, largest;    /* eigenvalues, all included */
     double stable_rank;          /* sum / largest */
     double frobenius, spectral;  /* norms of W */
@@ -387,8 +389,21 @@ typedef struct sonde_spectrum_report {
 SONDE_API void sonde_spectrum_options_init(sonde_spectrum_options *options);
 /*
  * One weight matrix, out x in; a convolution kernel as out x (in * kh * kw). `eigenvalues` is NULL
- * or room for min(rows, cols) doubles, filled ascending. NULL options: defaults.
- * Cost: n^2 N + 4/3 n^3 multiply-adds in double. Source: JMLR 24(28) 2023.
+ * or room for min(rows, cols) doubles, filled ascending (zeros where the validity is NOT_FINITE or
+ * OUT_OF_RANGE). NULL options: defaults.
+ *
+ * Validity, with n = min(rows, cols) and c = n / max(rows, cols):
+ *   VALID          distance, statistic and type may be used, with every threshold that is not 0;
+ *   NOT_FINITE     NaN or infinity in the matrix: all numbers are 0;
+ *   OUT_OF_RANGE   eigenvalues beyond the range of doubles: all numbers are 0;
+ *   TOO_FEW        n < 10, or fewer than 10 eigenvalues left below the spikes: no distance;
+ *   DEGENERATE     zero, constant, of low rank, or all eigenvalues equal: no distance;
+ *   SMALL          n < 16 with calibration, n < 64 without it: a distance, but no threshold;
+ *   NEARLY_SQUARE  c > 0.8 without calibration: a distance, but no threshold.
+ * Norms, eigenvalues, stable rank and entropy are filled in all but the first two failing cases.
+ *
+ * Cost: n^2 N + 4/3 n^3 multiply-adds in double, and once a shape under a second for the
+ * calibration (400 to 2000 random spectra, kept in the context). Source: JMLR 24(28) 2023.
  */
 SONDE_API sonde_status sonde_spectrum(sonde_context *context, const sonde_matrix *weight,
                                       const sonde_spectrum_options *options,
@@ -494,7 +509,7 @@ typedef enum sonde_probe_kind {
 
 typedef struct sonde_stop_options {
     size_t size;
-    bool use_published;   /* false: calibrated threshold; true: C = 0.4 whatever the shape */
+    bool use_published;   /* false: calibrated threshold; true: C = 0.4, where it may be used */
     int patience;         /* consecutive epochs over the threshold before stopping; 1 */
     int64_t warm_up;      /* epochs at the start in which stop is never advised; 1 */
     bool baseline;        /* measure exceedance from a layer's own first spectrum; false */

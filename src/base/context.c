@@ -45,6 +45,7 @@ struct sonde_context {
     int threads;
     atomic_size_t used, peak;
     atomic_int cancelled;
+    _Atomic(sonde__kept *) kept[SONDE__SLOTS];
     sonde_error error;
     char message[MESSAGE_MAX];
     char file[FILE_MAX];
@@ -101,6 +102,8 @@ sonde_status sonde_context_create(const sonde_context_options *options, sonde_co
     atomic_init(&made->used, 0);
     atomic_init(&made->peak, 0);
     atomic_init(&made->cancelled, 0);
+    for (int slot = 0; slot < SONDE__SLOTS; slot++)
+        atomic_init(&made->kept[slot], NULL);
     made->error = (sonde_error){SONDE_OK, made->message, made->file, made->item, -1};
     *context = made;
     return SONDE_OK;
@@ -110,8 +113,25 @@ void sonde_context_free(sonde_context *context)
 {
     if (!context)
         return;
+    for (int slot = 0; slot < SONDE__SLOTS; slot++)
+        for (sonde__kept *each = atomic_load(&context->kept[slot]), *next; each; each = next) {
+            next = each->next;
+            sonde__free(context, each);
+        }
     sonde_allocate_fn allocate = context->allocate;
     allocate(context->allocate_user, context, sizeof *context, 0);
+}
+
+sonde__kept *sonde__context_kept(const sonde_context *context, int slot)
+{
+    return atomic_load(&context->kept[slot]);
+}
+
+void sonde__context_keep(sonde_context *context, int slot, sonde__kept *block)
+{
+    block->next = atomic_load(&context->kept[slot]);
+    while (!atomic_compare_exchange_weak(&context->kept[slot], &block->next, block))
+        ;
 }
 
 void sonde_context_cancel(sonde_context *context)

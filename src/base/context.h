@@ -38,23 +38,36 @@ sonde_status sonde__status_of_errno(int error);
 /* Records "cannot WHAT: strerror" for errno with the path, and returns the status that fits. */
 sonde_status sonde__fail_errno(sonde_context *context, const char *path, const char *what);
 
+/*
+ * Blocks that stay until the context is freed, in one list a slot: for caches, since nothing may be
+ * global. Lists only grow, at the front; any thread may add and read.
+ */
+typedef struct sonde__kept {
+    struct sonde__kept *next; /* first member of what is kept */
+} sonde__kept;
+enum { SONDE__SLOT_SPECTRUM_NULL = 0, SONDE__SLOTS = 2 };
+/* The newest block, or NULL. */
+sonde__kept *sonde__context_kept(const sonde_context *context, int slot);
+/* `block` comes from the allocators above and belongs to the context from here on. */
+void sonde__context_keep(sonde_context *context, int slot, sonde__kept *block);
+
 bool sonde__cancelled(const sonde_context *context);
 /* Threads that the context allows, at least 1. */
 int sonde__threads(const sonde_context *context);
 
 /* Check and return; check and go to the cleanup label with `status` set. */
-#define SONDE_TRY(call)                                                                            \
-    do {                                                                                           \
-        sonde_status sonde_try_status_ = (call);                                                   \
-        if (sonde_try_status_ != SONDE_OK)                                                         \
-            return sonde_try_status_;                                                              \
+#define SONDE_TRY(call) \
+    do { \
+        sonde_status sonde_try_status_ = (call); \
+        if (sonde_try_status_ != SONDE_OK) \
+            return sonde_try_status_; \
     } while (0)
 
-#define SONDE_TRY_CLEAN(call)                                                                      \
-    do {                                                                                           \
-        status = (call);                                                                           \
-        if (status != SONDE_OK)                                                                    \
-            goto cleanup;                                                                          \
+#define SONDE_TRY_CLEAN(call) \
+    do { \
+        status = (call); \
+        if (status != SONDE_OK) \
+            goto cleanup; \
     } while (0)
 
 #endif

@@ -34,7 +34,7 @@ void sonde__stop_decide(const sonde__stop *stop, sonde_decision *decision);
 
 /* The whole state. Restoring needs a stop created with the same options; on failure (damaged,
  * truncated or foreign bytes) it is unchanged. */
-sonde_status sonde__stop_save(const sonde__stop *stop, sonde__writer *writer);
-sonde_status sonde__stop_restore(sonde__stop *stop, sonde__reader *reader);
+sonde_status sonde__stop_save(const sonde__stop *stop, sonde__byte_writer *writer);
+sonde_status sonde__stop_restore(sonde__stop *stop, sonde__byte_reader *reader);
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "base/context.h"
 
+/* What is wrong with the options, as a sentence, or NULL. */
+const char *sonde__spectrum_options_problem(const sonde_spectrum_options *options);
 /* Safe on several threads at once with one context. `*problem` may come back NULL. */
 sonde_status sonde__spectrum_quiet(sonde_context *context, const sonde_matrix *weight,
                                    const sonde_spectrum_options *options,

@@ -1,0 +1,315 @@
+/*
+ * The spectral criterion: one weight matrix in, its eigenvalues and their distance from the
+ * Marchenko-Pastur law out, with the thresholds that fit its shape and a named type.
+ *
+ * Eigenvalues are those of the Gram matrix of the shorter side in double, X = s^2 / N; the matrix is
+ * first divided by a power of two, so that neither large nor tiny entries leave the range of doubles.
+ * Source: JMLR 24(28) 2023 (methods sections 3.1 to 3.4). Invariant: nothing here touches the
+ * context's error record except sonde_spectrum itself, since workers run the rest.
+ */
+#include "signal/spectrum.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "num/formats.h"
+#include "num/linalg.h"
+#include "signal/spectrum_null.h"
+
+/* Where the published threshold was examined, and from where on random matrices of the same shape
+ * give a usable one: docs/spectrum.md has the evidence. */
+enum { PUBLISHED_LEAST = 64, CALIBRATED_LEAST = 16 };
+static const double PUBLISHED_ASPECT = 0.8;
+static const double BLEED_WIDTHS = 3;
+
+void sonde_spectrum_options_init(sonde_spectrum_options *options)
+{
+    *options = (sonde_spectrum_options){.size = sizeof *options,
+                                        .fit = SONDE_MP_EXTREMES,
+                                        .published_c = 0.4,
+                                        .false_alarm = 0.01,
+                                        .calibrate = true,
+                                        .remove_spikes = true,
+                                        .spike_level = 0.99,
+                                        .slices = 0};
+}
+
+const char *sonde_spectrum_type_name(sonde_spectrum_type type)
+{
+    switch (type) {
+    case SONDE_SPECTRUM_UNKNOWN:
+        break;
+    case SONDE_SPECTRUM_LIGHT_TAIL:
+        return "LT";
+    case SONDE_SPECTRUM_BULK_TRANSITION:
+        return "BT";
+    case SONDE_SPECTRUM_HEAVY_TAIL:
+        return "HT";
+    case SONDE_SPECTRUM_RANK_COLLAPSE:
+        return "RC";
+    }
+    return "--";
+}
+
+double sonde_marchenko_pastur_density(double x, double low, double high)
+{
+    if (!(low >= 0 && high > low && isfinite(high)))
+        return 0;
+    const sonde__mp law = sonde__mp_from_extremes(low, high);
+    return sonde__mp_density(&law, x);
+}
+
+const char *sonde__spectrum_options_problem(const sonde_spectrum_options *options)
+{
+    if (options->size != sizeof *options)
+        return "the spectrum options were not set by sonde_spectrum_options_init";
+    if (options->fit != SONDE_MP_EXTREMES && options->fit != SONDE_MP_BULK)
+        return "the fit is neither SONDE_MP_EXTREMES nor SONDE_MP_BULK";
+    if (!(options->published_c > 0 && options->published_c < 100))
+        return "published_c must be above 0 and below 100";
+    if (!(options->false_alarm >= 1e-4 && options->false_alarm <= 0.5))
+        return "false_alarm must lie in [0.0001, 0.5]";
+    if (options->spike_level != 0.95 && options->spike_level != 0.99)
+        return "spike_level must be 0.95 or 0.99";
+    if (options->slices != 0)
+        return "slices is reserved and must be 0";
+    return NULL;
+}
+
+/* One pass over the matrix: NaNs and infinities, and the exponent of the largest entry. */
+static sonde_status scan_entries(sonde_context *context, const sonde_matrix *weight,
+                                 size_t *nonfinite, int *exponent)
+{
+    enum { CHUNK = 4096 };
+    double *const row = sonde__alloc_quiet(context, CHUNK, sizeof *row);
+    if (!row)
+        return SONDE_ERROR_MEMORY;
+    double most = 0;
+    *nonfinite = 0;
+    for (size_t i = 0; i < weight->rows; i++) {
+        for (size_t j = 0; j < weight->cols; j += CHUNK) {
+            const size_t count = weight->cols - j < CHUNK ? weight->cols - j : CHUNK;
+            double largest;
+            sonde__matrix_row(weight, i, j, count, row);
+            *nonfinite += sonde__count_nonfinite(row, count, &largest);
+            most = fmax(most, largest);
+        }
+    }
+    sonde__free(context, row);
+    *exponent = 0;
+    if (most > 0)
+        frexp(most, exponent);
+    return SONDE_OK;
+}
+
+/* X = s^2 / N of 2^-exponent W, ascending; what rounding made negative is zero. */
+static sonde_status scaled_eigenvalues(sonde_context *context, const sonde_matrix *weight,
+                                       int exponent, size_t n, size_t longer, double *eigenvalues)
+{
+    double *const gram = sonde__alloc_quiet(context, n * n, sizeof *gram);
+    if (!gram)
+        return SONDE_ERROR_MEMORY;
+    sonde_status status = sonde__gram(context, weight, exponent, gram);
+    if (status == SONDE_OK)
+        status = sonde__symmetric_eigenvalues(context, gram, n, eigenvalues);
+    sonde__free(context, gram);
+    for (size_t i = 0; status == SONDE_OK && i < n; i++)
+        eigenvalues[i] = eigenvalues[i] > 0 ? eigenvalues[i] / (double)longer : 0;
+    return status;
+}
+
+/* Norms and the like, of eigenvalues in units of 4^exponent. */
+static void describe(const double *x, int exponent, sonde_spectrum_report *report)
+{
+    const size_t n = report->rows;
+    double sum = 0, entropy = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    report->smallest = ldexp(x[0], 2 * exponent);
+    report->largest = ldexp(x[n - 1], 2 * exponent);
+    report->frobenius = ldexp(sqrt(sum * (double)report->cols), exponent);
+    report->spectral = ldexp(sqrt(x[n - 1] * (double)report->cols), exponent);
+    if (!(sum > 0))
+        return;
+    report->stable_rank = sum / x[n - 1];
+    for (size_t i = 0; i < n; i++)
+        if (x[i] > 0)
+            entropy -= x[i] / sum * log(x[i] / sum);
+    report->entropy = n > 1 ? entropy / log((double)n) : 0;
+}
+
+/* Share of eigenvalues below a thousandth of the median over a tenth. */
+static bool rank_collapsed(const double *x, size_t n)
+{
+    const double limit = 1e-3 * x[n / 2];
+    size_t below = 0;
+    while (below < n && (x[below] < limit || x[below] <= 1e-13 * x[n - 1]))
+        below++;
+    return x[n - 1] > 0 && (double)below > 0.1 * (double)n;
+}
+
+static void set_type(sonde_spectrum_report *report)
+{
+    const double threshold = report->threshold_published > 0 ? report->threshold_published
+                                                             : report->threshold_calibrated;
+    if (report->type == SONDE_SPECTRUM_RANK_COLLAPSE || !(threshold > 0))
+        return;
+    if (report->statistic > 1.5 * threshold) /* published: 0.6 against 0.4 */
+        report->type = SONDE_SPECTRUM_HEAVY_TAIL;
+    else if (report->statistic > threshold || report->bleed > 0)
+        report->type = SONDE_SPECTRUM_BULK_TRANSITION;
+    else
+        report->type = SONDE_SPECTRUM_LIGHT_TAIL;
+}
+
+static void set_thresholds(const sonde_spectrum_options *options, const sonde__spectrum_null *null,
+                           sonde_spectrum_report *report)
+{
+    const bool large = report->rows >= PUBLISHED_LEAST, oblong = report->aspect <= PUBLISHED_ASPECT;
+    report->threshold_published = large && oblong ? options->published_c : 0;
+    report->threshold_calibrated = null->threshold;
+    report->null_mean = null->mean;
+    if (null->threshold > 0 || report->threshold_published > 0)
+        report->validity = SONDE_VALID;
+    else
+        report->validity = large ? SONDE_NEARLY_SQUARE : SONDE_SMALL;
+}
+
+static void copy_fit(const sonde__spectrum_fit *fit, const double *x, int exponent,
+                     sonde_spectrum_report *report)
+{
+    report->validity = fit->validity;
+    report->sigma2 = ldexp(fit->sigma2, 2 * exponent);
+    report->edge = ldexp(fit->edge, 2 * exponent);
+    report->spikes = (int)(report->rows - fit->kept);
+    for (size_t i = fit->kept; i < report->rows; i++)
+        report->bleed += x[i] <= fit->edge + BLEED_WIDTHS * fit->edge_unit;
+    report->mp_low = ldexp(fit->law.low, 2 * exponent);
+    report->mp_high = ldexp(fit->law.high, 2 * exponent);
+    report->distance = fit->distance;
+    report->statistic = fit->statistic;
+}
+
+/* Everything about the law; eigenvalues in units of 4^exponent. */
+static sonde_status compare(sonde_context *context, const double *x, int exponent,
+                            const sonde_spectrum_options *options, sonde_spectrum_report *report)
+{
+    const size_t n = report->rows;
+    report->type = rank_collapsed(x, n) ? SONDE_SPECTRUM_RANK_COLLAPSE : SONDE_SPECTRUM_UNKNOWN;
+    report->validity = n < SONDE__SPECTRUM_LEAST ? SONDE_TOO_FEW : SONDE_VALID;
+    if (!(x[n - 1] > 0) || (n > 1 && x[n - 2] <= 1e-13 * x[n - 1]))
+        report->validity = SONDE_DEGENERATE;
+    if (report->validity != SONDE_VALID)
+        return SONDE_OK;
+    sonde__spectrum_shape shape;
+    sonde__spectrum_null null = {0, 0};
+    SONDE_TRY(sonde__spectrum_shape_init(context, n, report->cols, options, &shape));
+    const sonde__spectrum_fit fit = sonde__spectrum_fit_all(&shape, x);
+    copy_fit(&fit, x, exponent, report);
+    sonde_status status = SONDE_OK;
+    if (fit.validity == SONDE_VALID && options->calibrate && n >= CALIBRATED_LEAST)
+        status = sonde__spectrum_null_find(context, &shape, options, &null);
+    sonde__spectrum_shape_free(context, &shape);
+    if (status == SONDE_OK && fit.validity == SONDE_VALID) {
+        set_thresholds(options, &null, report);
+        set_type(report);
+    }
+    return status;
+}
+
+/* Fills the report, and x (n doubles) with the eigenvalues. */
+static sonde_status measure(sonde_context *context, const sonde_matrix *weight,
+                            const sonde_spectrum_options *options, sonde_spectrum_report *report,
+                            double *x)
+{
+    size_t nonfinite;
+    int exponent;
+    SONDE_TRY(scan_entries(context, weight, &nonfinite, &exponent));
+    if (nonfinite > 0) {
+        report->validity = SONDE_NOT_FINITE;
+        memset(x, 0, report->rows * sizeof *x);
+        return SONDE_OK;
+    }
+    SONDE_TRY(scaled_eigenvalues(context, weight, exponent, report->rows, report->cols, x));
+    describe(x, exponent, report);
+    SONDE_TRY(compare(context, x, exponent, options, report));
+    if (!isfinite(report->largest) || !isfinite(report->frobenius) || !isfinite(report->edge) ||
+        !isfinite(report->mp_high)) {
+        *report = (sonde_spectrum_report){.rows = report->rows,
+                                          .cols = report->cols,
+                                          .aspect = report->aspect,
+                                          .validity = SONDE_OUT_OF_RANGE};
+        memset(x, 0, report->rows * sizeof *x);
+        return SONDE_OK;
+    }
+    for (size_t i = 0; i < report->rows; i++)
+        x[i] = ldexp(x[i], 2 * exponent);
+    return SONDE_OK;
+}
+
+static const char *sentence_of(sonde_status status)
+{
+    switch ((int)status) {
+    case SONDE_ERROR_UNSUPPORTED:
+        return "a matrix with more than 32000 rows and columns is not supported";
+    case SONDE_ERROR_NUMERIC:
+        return "the eigenvalues did not converge";
+    case SONDE_ERROR_MEMORY:
+        return "memory for the spectrum is not to be had";
+    default:
+        return NULL;
+    }
+}
+
+sonde_status sonde__spectrum_quiet(sonde_context *context, const sonde_matrix *weight,
+                                   const sonde_spectrum_options *options,
+                                   sonde_spectrum_report *report, double *eigenvalues,
+                                   const char **problem)
+{
+    sonde_spectrum_options own;
+    sonde_spectrum_options_init(&own);
+    if (options)
+        own = *options;
+    *problem = sonde__spectrum_options_problem(&own);
+    if (*problem)
+        return SONDE_ERROR_RANGE;
+    *problem = sonde__matrix_problem(weight);
+    if (*problem)
+        return SONDE_ERROR_SHAPE;
+    const bool wide = weight->rows <= weight->cols;
+    sonde_spectrum_report made = {.rows = wide ? weight->rows : weight->cols,
+                                  .cols = wide ? weight->cols : weight->rows};
+    made.aspect = (double)made.rows / (double)made.cols;
+    sonde_status status = SONDE_ERROR_UNSUPPORTED;
+    double *x = NULL;
+    if (made.rows <= SONDE__ORDER_MAX) {
+        x = sonde__alloc_quiet(context, made.rows, sizeof *x);
+        status = x ? measure(context, weight, &own, &made, x) : SONDE_ERROR_MEMORY;
+    }
+    if (status == SONDE_OK) {
+        *report = made;
+        if (eigenvalues)
+            memcpy(eigenvalues, x, made.rows * sizeof *x);
+    }
+    sonde__free(context, x);
+    *problem = sentence_of(status);
+    return status;
+}
+
+sonde_status sonde_spectrum(sonde_context *context, const sonde_matrix *weight,
+                            const sonde_spectrum_options *options, sonde_spectrum_report *report,
+                            double *eigenvalues)
+{
+    if (!context)
+        return SONDE_ERROR_ARGUMENT;
+    if (!report)
+        return sonde__fail(context, SONDE_ERROR_ARGUMENT, "the report pointer is NULL");
+    SONDE_TRY(sonde__matrix_check(context, weight, "the weight matrix"));
+    const char *problem = NULL;
+    const sonde_status status =
+        sonde__spectrum_quiet(context, weight, options, report, eigenvalues, &problem);
+    if (status != SONDE_OK)
+        return sonde__fail(context, status, "spectrum of a %zu x %zu matrix: %s", weight->rows,
+                           weight->cols, problem ? problem : sonde_status_sentence(status));
+    return SONDE_OK;
+}
