@@ -8,7 +8,6 @@ set(SONDE_OPENBLAS_DIR "/usr/lib/${CMAKE_C_LIBRARY_ARCHITECTURE}/openblas-openmp
 find_library(SONDE_OPENBLAS openblas PATHS ${SONDE_OPENBLAS_DIR} NO_DEFAULT_PATH REQUIRED)
 find_path(SONDE_CBLAS_INCLUDE cblas.h
     PATHS /usr/include/${CMAKE_C_LIBRARY_ARCHITECTURE}/openblas-openmp REQUIRED)
-find_library(SONDE_LAPACKE lapacke REQUIRED)
 find_library(SONDE_GOMP NAMES gomp libgomp.so.1 REQUIRED
     HINTS /usr/lib/gcc/${CMAKE_C_LIBRARY_ARCHITECTURE}/12 /usr/lib/${CMAKE_C_LIBRARY_ARCHITECTURE})
 get_filename_component(SONDE_GOMP_DIR ${SONDE_GOMP} DIRECTORY)
@@ -31,7 +30,7 @@ add_library(sonde_dependencies_num INTERFACE)
 target_include_directories(sonde_dependencies_num SYSTEM INTERFACE
     ${SONDE_CBLAS_INCLUDE} ${SONDE_RANDOM123_INCLUDE} ${SONDE_OMP_INCLUDE})
 target_link_libraries(sonde_dependencies_num INTERFACE
-    ${SONDE_LAPACKE} ${SONDE_OPENBLAS} ${SONDE_GOMP} Threads::Threads m)
+    ${SONDE_OPENBLAS} ${SONDE_GOMP} Threads::Threads m)
 add_library(sonde_dependencies_file INTERFACE)
 target_link_libraries(sonde_dependencies_file INTERFACE PkgConfig::ZLIB PkgConfig::JANSSON)
 add_library(sonde_dependencies_net INTERFACE)

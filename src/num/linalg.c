@@ -1,17 +1,17 @@
 /*
- * Gram matrices and symmetric eigenvalues over OpenBLAS and LAPACKE, in double, on the calling
- * thread alone. LAPACKE is called with work arrays of ours, so that it allocates nothing itself.
+ * Gram matrices and symmetric eigenvalues over OpenBLAS and its LAPACK, in double, on the calling
+ * thread alone. LAPACK is called with work arrays of ours and allocates nothing itself.
  */
 #include "num/linalg.h"
 
 #include <math.h>
 
 #include <cblas.h>
-#include <lapacke.h>
 #include <omp.h>
 
 #include "base/checked.h"
 #include "num/formats.h"
+#include "num/lapack.h"
 
 /* OpenBLAS asks OpenMP how many threads this thread may use; that setting belongs to the thread. */
 int sonde__blas_alone(void)
@@ -79,24 +79,27 @@ sonde_status sonde__gram(sonde_context *context, const sonde_matrix *matrix, int
 sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix, size_t n,
                                           double *eigenvalues)
 {
-    const lapack_int order = (lapack_int)n;
+    const int order = (int)n;
+    const int ask = -1;
     double size = 0;
-    lapack_int integer_size = 0;
+    int integer_size = 0;
+    int info = 0;
     const int before = sonde__blas_alone();
     /* Row-major upper is column-major lower. */
-    lapack_int info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'N', 'L', order, matrix, order,
-                                          eigenvalues, &size, -1, &integer_size, -1);
+    dsyevd_("N", "L", &order, matrix, &order, eigenvalues, &size, &ask, &integer_size, &ask, &info,
+            1, 1);
     sonde_status status = info == 0 ? SONDE_OK : SONDE_ERROR_INTERNAL;
     double *work = NULL;
-    lapack_int *integers = NULL;
+    int *integers = NULL;
+    const int work_size = (int)size;
     if (status == SONDE_OK) {
         work = sonde__alloc_quiet(context, (size_t)size, sizeof *work);
         integers = sonde__alloc_quiet(context, (size_t)integer_size, sizeof *integers);
         status = work && integers ? SONDE_OK : SONDE_ERROR_MEMORY;
     }
     if (status == SONDE_OK) {
-        info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'N', 'L', order, matrix, order, eigenvalues,
-                                   work, (lapack_int)size, integers, integer_size);
+        dsyevd_("N", "L", &order, matrix, &order, eigenvalues, work, &work_size, integers,
+                &integer_size, &info, 1, 1);
         status = info == 0 ? SONDE_OK : SONDE_ERROR_NUMERIC;
     }
     sonde__blas_restore(before);
@@ -109,8 +112,10 @@ sonde_status sonde__tridiagonal_eigenvalues(double *diagonal, double *off_diagon
 {
     if (n > SONDE__ORDER_MAX)
         return SONDE_ERROR_UNSUPPORTED;
-    return LAPACKE_dsterf_work((lapack_int)n, diagonal, off_diagonal) == 0 ? SONDE_OK
-                                                                           : SONDE_ERROR_NUMERIC;
+    const int order = (int)n;
+    int info = 0;
+    dsterf_(&order, diagonal, off_diagonal, &info);
+    return info == 0 ? SONDE_OK : SONDE_ERROR_NUMERIC;
 }
 
 enum { LANES = 16 };

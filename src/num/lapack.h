@@ -1,0 +1,25 @@
+/*
+ * The LAPACK routines in use, as OpenBLAS exports them: Fortran's calling convention, 32-bit
+ * integers, matrices by columns, and after the arguments the length of each character one (gfortran
+ * since 8, as size_t).
+ *
+ * LAPACKE would bring a liblapack and a libblas of the system's choice into the process beside the
+ * OpenBLAS that is linked by name, for two routines that need neither transposing nor workspace.
+ * Source: LAPACK users' guide, https://www.netlib.org/lapack/lug/
+ */
+#ifndef SONDE_NUM_LAPACK_H
+#define SONDE_NUM_LAPACK_H
+
+#include <stddef.h>
+
+/* All eigenvalues (job 'N') of a symmetric matrix, of which triangle 'L' or 'U' is read; sizes -1
+ * ask for the workspaces' sizes. */
+void dsyevd_(const char *job, const char *triangle, const int *order, double *matrix,
+             const int *stride, double *eigenvalues, double *work, const int *work_size,
+             int *integers, const int *integers_size, int *info, size_t job_length,
+             size_t triangle_length);
+
+/* All eigenvalues of a symmetric tridiagonal matrix, in place of its diagonal, ascending. */
+void dsterf_(const int *order, double *diagonal, double *off_diagonal, int *info);
+
+#endif
