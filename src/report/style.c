@@ -1,0 +1,101 @@
+/*
+ * The report's style: light, dark and print from one set of variables.
+ *
+ * Colours of series keep 3:1 against their ground in both schemes, text 4.5:1; series also differ by
+ * dash pattern.
+ */
+#include "report/style.h"
+
+const char *const sonde__report_style[] = {
+    ":root{color-scheme:light dark;--ground:#f6f6f3;--card:#fff;--ink:#1b1f27;--soft:#596170;"
+    "--rule:#e2e2dc;--grid:#ecece7;--s1:#1763b6;--s2:#b8500a;--s3:#6d4bc4;--s4:#0b7a68;"
+    "--s5:#b02a63;--s6:#77620a;--faint:#a9afb9;--kept:#0b6b3a;--limit:#b3261e;"
+    "--window:#1763b61c;--bulk:#8fb4dd;--good:#0f6a3c;--good-bg:#e3f3e8;--care:#7a4a00;"
+    "--care-bg:#fcefd2;--bad:#9c1f1a;--bad-bg:#fce6e4}\n",
+    "@media(prefers-color-scheme:dark){:root{--ground:#14161b;--card:#1c1f26;--ink:#e8eaee;"
+    "--soft:#a2abb9;--rule:#30353f;--grid:#292d36;--s1:#6db1ff;--s2:#f79a55;--s3:#b59cff;"
+    "--s4:#4fc9b1;--s5:#f285b0;--s6:#d6bd55;--faint:#5d6573;--kept:#6fd398;--limit:#ff8a80;"
+    "--window:#6db1ff26;--bulk:#3c5f88;--good:#8fe0b0;--good-bg:#173625;--care:#f5cf85;"
+    "--care-bg:#3b2c0d;--bad:#ffb4ac;--bad-bg:#43201d}}\n",
+    "*{box-sizing:border-box}html{-webkit-text-size-adjust:100%}"
+    "body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"
+    "'Segoe UI',Roboto,'Noto Sans','Liberation Sans',sans-serif;"
+    "font-variant-numeric:tabular-nums}\n"
+    "main{max-width:1080px;margin:0 auto;padding:40px 20px 56px}"
+    "h1{font-size:1.75rem;line-height:1.2;margin:0;letter-spacing:-.015em;overflow-wrap:anywhere}"
+    "h2{font-size:1.15rem;margin:44px 0 14px;letter-spacing:-.005em}"
+    "h3{font-size:1rem;margin:0;overflow-wrap:anywhere}p{margin:0}\n"
+    ".eyebrow{font-size:.75rem;font-weight:600;letter-spacing:.09em;text-transform:uppercase;"
+    "color:var(--soft);margin:0 0 6px}"
+    ".facts{display:flex;flex-wrap:wrap;gap:4px 22px;margin:12px 0 28px;padding:0;list-style:none;"
+    "color:var(--soft);font-size:.9375rem}.facts b{color:var(--ink);font-weight:600}\n",
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));"
+    "gap:16px}"
+    ".card,figure,.note-box,details{background:var(--card);border:1px solid var(--rule);"
+    "border-radius:10px}"
+    ".card{padding:20px 22px 22px;display:flex;flex-direction:column;gap:10px}"
+    ".card .question{color:var(--soft);font-size:.9375rem}"
+    ".card .answer{font-size:1.5rem;font-weight:650;line-height:1.2;letter-spacing:-.012em}"
+    ".card p+p{overflow-wrap:anywhere}.card .why{font-size:.9375rem}\n"
+    ".badge{align-self:flex-start;font-size:.8125rem;font-weight:600;line-height:1.35;"
+    "border-radius:6px;padding:4px 10px;background:var(--grid);color:var(--ink)}"
+    ".badge.good{background:var(--good-bg);color:var(--good)}"
+    ".badge.care{background:var(--care-bg);color:var(--care)}"
+    ".badge.bad{background:var(--bad-bg);color:var(--bad)}"
+    ".note-box{margin-top:16px;padding:14px 22px;font-size:.9375rem}"
+    ".warnings{margin:0;padding:0;list-style:none;display:grid;gap:8px}"
+    ".warnings li{background:var(--care-bg);color:var(--care);border-radius:8px;"
+    "padding:9px 14px;font-size:.9375rem;overflow-wrap:anywhere}\n",
+    ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));"
+    "gap:16px}.wide{margin-top:16px}"
+    "figure{margin:0;padding:18px 20px 14px;min-width:0;display:flex;flex-direction:column;"
+    "break-inside:avoid}"
+    "figcaption p{color:var(--soft);font-size:.875rem;line-height:1.4;margin-top:3px}"
+    "figure>svg{display:block;width:100%;height:auto;margin-top:auto;padding-top:6px}"
+    "figure>svg.bar{height:40px;margin:12px 0 2px;padding:0}"
+    ".none{color:var(--soft);padding:36px 0;text-align:center;font-size:.9375rem}"
+    ".key{display:flex;flex-wrap:wrap;gap:2px 16px;list-style:none;margin:10px 0 4px;padding:0;"
+    "font-size:.8125rem}.key li{display:flex;align-items:center;gap:7px;overflow-wrap:anywhere}"
+    ".key svg{width:24px;height:12px;flex:none}\n",
+    "svg text{font-size:11.5px;fill:var(--soft)}svg text.label{font-size:11.5px}"
+    "svg text.note{font-weight:600;fill:var(--soft);paint-order:stroke;stroke:var(--card);"
+    "stroke-width:4px;stroke-linejoin:round}"
+    "svg text.kept{fill:var(--kept)}svg text.limit{fill:var(--limit)}"
+    ".grid{stroke:var(--grid)}.axis,.tick{stroke:var(--faint)}"
+    ".line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}"
+    ".s1{stroke:var(--s1)}.s2{stroke:var(--s2)}.s3{stroke:var(--s3)}.s4{stroke:var(--s4)}"
+    ".s5{stroke:var(--s5)}.s6{stroke:var(--s6)}"
+    ".line.s2{stroke-dasharray:7 4}.line.s3{stroke-dasharray:2 4}"
+    ".line.s5{stroke-dasharray:9 3 2 3}"
+    ".line.faint{stroke:var(--faint);stroke-width:1;opacity:.7}\n",
+    "circle.s1{fill:var(--s1)}circle.s2{fill:var(--s2)}circle.s3{fill:var(--s3)}"
+    "circle.s4{fill:var(--s4)}circle.s5{fill:var(--s5)}circle.s6{fill:var(--s6)}"
+    ".area{stroke:none;opacity:.13}.area.s4{fill:var(--s4)}"
+    ".window{fill:var(--window);stroke:none}.bulk{fill:var(--bulk)}.spike{fill:var(--s5)}"
+    "line.kept{stroke:var(--kept);stroke-width:1.5}"
+    "line.limit{stroke:var(--limit);stroke-width:1.5;stroke-dasharray:5 4}"
+    ".choice{fill:var(--kept);stroke:var(--card);stroke-width:1.5}"
+    ".choice.second{fill:var(--s3)}"
+    ".fill1{fill:var(--s1)}.fill2{fill:var(--s4)}.fill3{fill:var(--s2)}.fill4{fill:var(--s3)}"
+    ".fill5{fill:var(--s5)}.fill6{fill:var(--s6)}.fill7{fill:var(--faint)}\n",
+    "details{margin-top:12px}summary{cursor:pointer;padding:12px 20px;font-weight:600}"
+    "summary span{color:var(--soft);font-weight:400}"
+    ".scroll{overflow-x:auto;padding:0 20px 16px}"
+    "table{border-collapse:collapse;font-size:.8125rem;width:100%}"
+    "th,td{padding:5px 12px 5px 0;text-align:right;white-space:nowrap;"
+    "border-bottom:1px solid var(--grid)}"
+    "th{font-weight:600;color:var(--soft)}th:first-child,td:first-child,.text{text-align:left}"
+    "tr.section th{padding-top:16px;color:var(--ink)}tr.chosen td{font-weight:650;"
+    "background:var(--good-bg)}tr.over td{background:var(--bad-bg)}"
+    "td.changed{font-weight:650}.wrap{white-space:normal;min-width:180px;color:var(--soft)}"
+    "code{font:.9em ui-monospace,'SF Mono',Menlo,Consolas,monospace;overflow-wrap:anywhere}"
+    "footer{margin-top:40px;color:var(--soft);font-size:.8125rem}"
+    "summary:focus-visible{outline:2px solid var(--s1);outline-offset:2px}\n",
+    "@media(max-width:600px){main{padding:24px 14px 40px}h1{font-size:1.4rem}"
+    ".card{padding:16px 16px 18px}figure{padding:14px 12px 10px}.scroll{padding:0 14px 12px}"
+    "svg text,svg text.label{font-size:14.5px}}\n"
+    "@media print{:root{--ground:#fff}main{max-width:none;padding:0}body{font-size:11pt}"
+    ".card,.note-box{break-inside:avoid}*{-webkit-print-color-adjust:exact;"
+    "print-color-adjust:exact}}\n",
+    0,
+};
