@@ -58,7 +58,7 @@ static const entry table[] = {
      KEY_DROPOUT,
      16,
      {0}},
-    {{"cnn", "a good small network: 3x3 convolutions 32-64-128 with batch norm, and 128",
+    {{"cnn", "a good small network: 3x3 convolutions 16-64-128 with batch norm, and 128",
       HIDDEN_TEXT},
      sonde__arch_cnn,
      KEY_DROPOUT,

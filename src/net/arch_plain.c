@@ -76,13 +76,14 @@ sonde__node sonde__arch_mini_alexnet(sonde__graph *graph, sonde__node x,
 }
 
 /*
- * Ours: 7.5 M multiply-adds for 28x28x1, about 92 % on Fashion-MNIST within a few epochs. fc1 is far
+ * Ours: 5.7 M multiply-adds for 28x28x1; 92.5 % on Fashion-MNIST after four epochs of annealed SGD. The
+ * first, largest maps are few, as their normalisation costs more than their convolution. fc1 is far
  * from square (128 x 1152 for 28x28), so that its spectrum can be judged.
  */
 sonde__node sonde__arch_cnn(sonde__graph *graph, sonde__node x, const sonde__arch_request *request)
 {
     sonde__graph_set_init(graph, SONDE__INIT_HE);
-    x = sonde__arch_conv_norm(graph, "conv1", "bn1", x, 32, 1, false);
+    x = sonde__arch_conv_norm(graph, "conv1", "bn1", x, 16, 1, false);
     x = sonde__graph_pool(graph, SONDE__OP_MAX_POOL, x, 2, 2, 0);
     x = sonde__arch_conv_norm(graph, "conv2", "bn2", x, 64, 1, false);
     x = sonde__graph_pool(graph, SONDE__OP_MAX_POOL, x, 2, 2, 0);
