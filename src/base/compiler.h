@@ -5,10 +5,17 @@
 #if defined(__GNUC__)
 #define SONDE_PRINTF(string, first) __attribute__((format(printf, string, first)))
 #define SONDE_ASSUME_ALIGNED(pointer, bytes) __builtin_assume_aligned((pointer), (bytes))
+/* For loops whose constant arguments must reach the compiler. */
+#define SONDE_INLINE static inline __attribute__((always_inline))
 #else
 #define SONDE_PRINTF(string, first)
 #define SONDE_ASSUME_ALIGNED(pointer, bytes) (pointer)
+#define SONDE_INLINE static inline
 #endif
+
+/* Eight doubles that add and multiply as one, in whatever registers the machine has; 64-byte
+ * aligned in memory. */
+typedef double sonde__vector8 __attribute__((vector_size(64), may_alias));
 
 /* Compiles a function for several instruction sets and picks at load time. Not under sanitizers,
  * whose run time is not up yet when the choice is made. */
