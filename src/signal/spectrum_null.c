@@ -22,8 +22,8 @@
 enum {
     DRAWS_MOST = 2000,
     DRAWS_LEAST = 400,
-    DRAW_BUDGET = 1000000, /* draws * n */
-    COUNTS_FROM = 64,      /* rows from which a draw goes by Sturm counts */
+    DRAW_BUDGET = 500000, /* draws * n */
+    COUNTS_FROM = 64,     /* rows from which a draw goes by Sturm counts */
     GRID = 256,
     FAN = 16 /* shifts tried side by side when one eigenvalue is looked for */
 };
