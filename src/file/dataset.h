@@ -2,7 +2,7 @@
  * Data sets: images or feature vectors with class labels, whole in memory.
  *
  * Pixels stay as the bytes of the file (a quarter of the memory) and become floats, normalised per
- * channel, batch by batch; generated and .npy data are floats from the start. Every reader checks
+ * channel, batch by batch; Gaussian data and .npy features other than u1 images are floats. Every reader checks
  * sizes against what the file really holds and labels against the number of classes.
  */
 #ifndef SONDE_FILE_DATASET_H

@@ -19,7 +19,13 @@ typedef enum sonde__tensor_type {
     SONDE__TENSOR_BF16,
     SONDE__TENSOR_I64,
     SONDE__TENSOR_I32,
-    SONDE__TENSOR_U8
+    SONDE__TENSOR_U8,
+    SONDE__TENSOR_I16,
+    SONDE__TENSOR_I8,
+    SONDE__TENSOR_U64,
+    SONDE__TENSOR_U32,
+    SONDE__TENSOR_U16,
+    SONDE__TENSOR_BOOL
 } sonde__tensor_type;
 
 typedef struct sonde__tensor {
@@ -40,7 +46,11 @@ sonde_status sonde__safetensors_write(sonde_context *context, const char *path,
                                       const sonde__metadata *metadata, size_t metadata_count);
 
 typedef struct sonde__safetensors sonde__safetensors;
-/* Reads the whole file into memory (checkpoints of our own size). */
+/*
+ * Reads the whole file into memory (checkpoints of our own size). Tensors come in order of their
+ * place in the file. In files that we wrote each is aligned to its element; in foreign ones it may
+ * not be, so that elements wider than a byte are best copied out with memcpy.
+ */
 sonde_status sonde__safetensors_open(sonde_context *context, const char *path,
                                      sonde__safetensors **file);
 void sonde__safetensors_close(sonde__safetensors *file);
