@@ -11,7 +11,7 @@ a seed too. Of large tensors every STRIDE-th value is kept (a prime), and the la
 A file is lines of words:
 
     case NAME                           a comment of one word; ends with "end"
-    batch N / mode train|eval
+    batch N / mode train|eval / tolerance X
     input C H W
     layer KIND ...                      node numbers: 0 is the input, then one a layer line
     arch SPEC CLASSES                   instead of layers: a named architecture
@@ -32,7 +32,6 @@ torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = 160
-worst = {}
 
 
 def noise(seed, count):
@@ -71,13 +70,16 @@ class File:
 class Case:
     """A graph, evaluated while it is described; `x` of every method is a node number."""
 
-    def __init__(self, file, name, batch, shape, mode="train", scale=1.0, offset=0.0):
+    def __init__(self, file, name, batch, shape, mode="train", scale=1.0, offset=0.0,
+                 tolerance=None):
         self.lines, self.file, self.name, self.mode = [], file, name, mode
         self.seed, self.quiet = 1, False
         self.parameters, self.buffers, self.settings = {}, {}, {}
         self.batch, self.shape = batch, shape
         self.lines += ["case " + name, "batch %d" % batch, "mode " + mode,
                        "input %d %d %d" % shape]
+        if tolerance:
+            self.lines.insert(1, "tolerance %g" % tolerance)
         self.input = self.tensor("input", (batch,) + tuple(shape), scale, offset)
         self.nodes = [self.input]
 
@@ -314,7 +316,8 @@ def norms():
                  lambda c, x: (lambda b: c.binary("add", c.relu(b), b))(c.batch_norm("bn", x)),
                  mode=mode)
     # values far from zero: the variance must not be lost in the mean's square
-    c = Case(f, "batch_norm_far_from_zero", 4, (3, 4, 4), scale=0.25, offset=16.0)
+    c = Case(f, "batch_norm_far_from_zero", 4, (3, 4, 4), scale=0.25, offset=16.0,
+             tolerance=1e-4)
     c.batch_norm("bn", 0)
     c.end()
     for name, (n, ch, h, w) in shapes.items():
@@ -489,11 +492,10 @@ def trajectory():
     seed, scale, offset = c.settings["input"]
     c.finish_settings()
     c.lines.append("train %d %.17g %.17g %.17g %d" % (steps, rate, momentum, decay, label_seed))
-    initial = {}
+    current = {}
     for name, value in {**c.parameters, **c.buffers}.items():
         s, sc, off = c.settings[name]
-        initial[name] = torch.tensor(noise(s, value.numel()) * sc + off).reshape(value.shape)
-    current = {k: v.clone() for k, v in initial.items()}
+        current[name] = torch.tensor(noise(s, value.numel()) * sc + off).reshape(value.shape)
     velocity = {k: torch.zeros_like(v) for k, v in c.parameters.items()}
     losses = []
     for step in range(steps):
