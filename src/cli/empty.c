@@ -1,2 +1,0 @@
-/* Keeps the floor buildable until its first file lands; delete it then. */
-typedef int sonde__cli_empty;

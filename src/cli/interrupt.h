@@ -1,0 +1,15 @@
+/*
+ * SIGINT, SIGTERM and SIGHUP: the first one asks for a clean end, the second one kills.
+ */
+#ifndef SONDE_CLI_INTERRUPT_H
+#define SONDE_CLI_INTERRUPT_H
+
+#include <stdbool.h>
+
+void sonde__interrupt_install(void);
+/* The signal that came, or 0. */
+int sonde__interrupt_signal(void);
+/* For sonde__train_hooks; `user` is not used. */
+bool sonde__interrupted(void *user);
+
+#endif

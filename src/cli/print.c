@@ -1,0 +1,173 @@
+/* The decisions, epochs and layers for people at a terminal or in a log. */
+#include "cli/verb.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/live.h"
+#include "report/words.h"
+
+enum { INDENT = 8, ROWS_MAX = 60 };
+
+/* What the stream can show: columns and colours. */
+typedef struct paper {
+    FILE *to;
+    int width;
+    bool colour;
+} paper;
+
+static paper paper_of(FILE *to)
+{
+    paper sheet = {.to = to};
+    const int width = sonde__terminal_width(fileno(to), 96);
+    sheet.width = width < 40 ? 40 : width > 100 ? 100 : width;
+    sheet.colour = sonde__terminal_colour(fileno(to));
+    return sheet;
+}
+
+/* Columns of a UTF-8 text: bytes that begin a character. */
+static int columns(const char *text, size_t bytes)
+{
+    int count = 0;
+    for (size_t i = 0; i < bytes; i++)
+        count += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return count;
+}
+
+/* Wraps at spaces; lines after the first begin at `indent`. Control characters never reach the
+ * terminal. */
+static void wrapped(const paper *sheet, const char *text, int indent)
+{
+    int used = 0;
+    while (*text) {
+        const size_t word = strcspn(text, " ");
+        const int wide = columns(text, word);
+        if (used && used + 1 + wide > sheet->width - indent) {
+            fprintf(sheet->to, "\n%*s", indent, "");
+            used = 0;
+        }
+        if (used)
+            fputc(' ', sheet->to);
+        for (size_t i = 0; i < word; i++)
+            fputc((unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i], sheet->to);
+        used += wide + (used ? 1 : 0);
+        text += word;
+        text += strspn(text, " ");
+    }
+    fputc('\n', sheet->to);
+}
+
+static void print_words(const paper *sheet, const sonde__words *words)
+{
+    static const char *const tones[] = {"", "\033[32m", "\033[33m", "\033[31m"};
+    fprintf(sheet->to, "%s%-*s%s%s\n", sheet->colour ? "\033[1m" : "", INDENT, words->topic,
+            words->answer, sheet->colour ? "\033[0m" : "");
+    if (words->sure[0]) {
+        fprintf(sheet->to, "%*s%s", INDENT, "", sheet->colour ? tones[words->tone] : "");
+        fprintf(sheet->to, "%s.%s\n", words->sure, sheet->colour ? "\033[0m" : "");
+    }
+    for (int i = 0; i < words->line_count; i++) {
+        fprintf(sheet->to, "%*s", INDENT, "");
+        wrapped(sheet, words->lines[i], INDENT);
+    }
+}
+
+void sonde__print_decisions(FILE *to, const sonde__record *record)
+{
+    const paper sheet = paper_of(to);
+    sonde__words words;
+    sonde__warnings warnings;
+    char line[SONDE__WORDS_LINE];
+    sonde__words_keep(record, &words);
+    print_words(&sheet, &words);
+    if (record->epoch_count && record->summary.decision.keep.epoch >= 0)
+        fprintf(to, "%*s%s/kept.safetensors\n", INDENT, "", record->summary.folder);
+    sonde__words_stop(record, &words);
+    print_words(&sheet, &words);
+    sonde__words_skip(record, &words);
+    print_words(&sheet, &words);
+    sonde__words_test(record, line, sizeof line);
+    fprintf(to, "%-*s", INDENT, "Test");
+    wrapped(&sheet, line, INDENT);
+    sonde__words_warnings(record, &warnings);
+    for (int i = 0; i < warnings.count; i++) {
+        fprintf(to, "%s%-*s%s", sheet.colour ? "\033[33m" : "", INDENT, "Warning",
+                sheet.colour ? "\033[0m" : "");
+        wrapped(&sheet, warnings.lines[i], INDENT);
+    }
+}
+
+static void cell(FILE *to, int width, const char *format, double value)
+{
+    char text[64] = "-";
+    if (isfinite(value)) {
+        if (strcmp(format, "%.4g") == 0)
+            snprintf(text, sizeof text, "%.4g", value);
+        else
+            snprintf(text, sizeof text, "%.2f", value);
+    }
+    fprintf(to, "  %*s", width, text);
+}
+
+static void epoch_line(FILE *to, const sonde__record *record, const sonde__epoch_row *row,
+                       const char *signal)
+{
+    const bool kept = row->epoch == record->summary.decision.keep.epoch;
+    fprintf(to, "%c%5" PRId64, kept ? '*' : ' ', row->epoch);
+    cell(to, 9, "%.4g", row->train_loss);
+    cell(to, 7, "%.2f", 100 * row->train_accuracy);
+    cell(to, 7, "%.2f", 100 * row->test_accuracy);
+    cell(to, 9, "%.4g", sonde__record_score(record, signal, row->epoch));
+    cell(to, 8, "%.2f",
+         row->examples > 0 ? 100 * (double)row->active / (double)row->examples : (double)NAN);
+    cell(to, 8, "%.4g", row->learning_rate);
+    cell(to, 7, "%.2f", row->seconds);
+    fputc('\n', to);
+}
+
+void sonde__print_epochs(FILE *to, const sonde__record *record)
+{
+    char signal[64];
+    const size_t n = record->epoch_count, every = (n + ROWS_MAX - 1) / ROWS_MAX;
+    if (n == 0)
+        return;
+    sonde__record_keep_signal(record, false, signal, sizeof signal);
+    fprintf(to, "%6s  %9s  %7s  %7s  %9s  %8s  %8s  %7s\n", "epoch", "loss", "train%", "test%",
+            "head", "active%", "rate", "s");
+    for (size_t i = 0; i < n; i++)
+        if ((i + 1) % every == 0 || i + 1 == n || i == 0 ||
+            record->epochs[i].epoch == record->summary.decision.keep.epoch)
+            epoch_line(to, record, &record->epochs[i], signal);
+    fprintf(to, "* the kept epoch%s%s\n",
+            record->summary.test_examples > 0 ? "; test% is for reporting only" : "",
+            every > 1 ? "; not every epoch is shown (the report has all)" : "");
+}
+
+void sonde__print_layers(FILE *to, const sonde__record *record)
+{
+    bool begun = false;
+    for (size_t i = 0; i < record->layer_count; i++) {
+        if (!sonde__record_first_of_layer(record, i))
+            continue;
+        const sonde__layer_row *row = sonde__record_newest(record, record->layers[i].layer);
+        char shape[64];
+        if (!begun)
+            fprintf(to, "\n%-24s  %13s  %4s  %6s  %9s  %9s  %5s  %s\n", "layer", "shape", "type",
+                    "spikes", "statistic", "threshold", "ratio", "verdict");
+        begun = true;
+        snprintf(shape, sizeof shape, "%zux%zu", row->report.rows, row->report.cols);
+        const bool valid = row->report.validity == SONDE_VALID;
+        const double none = (double)NAN;
+        fprintf(to, "%-24s  %13s  %4s  %6d", row->layer, shape,
+                sonde_spectrum_type_name(row->report.type), row->report.spikes);
+        cell(to, 9, "%.4g", valid ? row->report.statistic : none);
+        cell(to, 9, "%.4g", valid ? row->threshold : none);
+        cell(to, 5, "%.2f", sonde__layer_ratio(row));
+        fprintf(to, "  %s\n",
+                row->over ? "over"
+                : valid   ? "under"
+                          : sonde_validity_sentence(row->report.validity));
+    }
+}

@@ -1,0 +1,72 @@
+/*
+ * A verb of the command: its words, its options, and what it does.
+ *
+ * cli.c parses and calls; a verb sees its values filled in and returns the exit status.
+ */
+#ifndef SONDE_CLI_VERB_H
+#define SONDE_CLI_VERB_H
+
+#include <stdio.h>
+
+#include "base/text.h"
+#include "cli/options.h"
+#include "report/record.h"
+
+enum { SONDE__EXIT_DONE = 0, SONDE__EXIT_FAILED = 1, SONDE__EXIT_USAGE = 2 };
+
+/* Values of all verbs' own options; each verb lists those it takes. */
+typedef struct sonde__values {
+    const char *run, *output, *folder;
+    int64_t epochs;
+    bool json, quiet;
+} sonde__values;
+
+typedef struct sonde__call {
+    sonde_context *context;
+    sonde__values values;
+    sonde__config config;   /* for verbs that train */
+    const char *positional; /* NULL: not given */
+} sonde__call;
+
+typedef struct sonde__verb {
+    const char *name, *summary;
+    const char *usage;    /* behind "sonde " */
+    const char *examples; /* lines, indented */
+    const char *about;    /* a paragraph or two, wrapped by hand */
+    const sonde__option *options;
+    bool trains;                        /* takes the run's configuration as options */
+    const char *positional;             /* "RUN", or NULL */
+    void (*prepare)(sonde__call *call); /* own defaults before parsing; may be NULL */
+    int (*run)(sonde__call *call);
+} sonde__verb;
+
+extern const sonde__verb sonde__verb_train, sonde__verb_resume, sonde__verb_show,
+    sonde__verb_report, sonde__verb_demo, sonde__verb_data, sonde__verb_models;
+
+/* The i-th verb, or NULL past the end. */
+const sonde__verb *sonde__verb_at(int index);
+void sonde__help_general(FILE *to);
+void sonde__help_verb(FILE *to, const sonde__verb *verb);
+
+/* One line on stderr from the context's error; the exit status that fits. */
+int sonde__cli_fail(const sonde_context *context);
+/* One line on stderr for wrong use; SONDE__EXIT_USAGE. */
+int sonde__cli_usage(const char *format, ...) SONDE_PRINTF(1, 2);
+
+/* print.c: the decisions for people, wrapped to the terminal. */
+void sonde__print_decisions(FILE *to, const sonde__record *record);
+void sonde__print_epochs(FILE *to, const sonde__record *record);
+void sonde__print_layers(FILE *to, const sonde__record *record);
+
+/* json.c: the object that --json prints. */
+sonde_status sonde__json_run(sonde_context *context, FILE *to, const sonde__record *record);
+
+/* cli_train.c: trains or resumes and tells the result; `resume`: the run in `folder` goes on. */
+int sonde__cli_train_into(sonde__call *call, const char *folder, bool resume);
+/* Data set and model are known names, and the configuration is sound. */
+int sonde__cli_check_config(sonde__call *call);
+/* cli_show.c: opens a run to read, and reads all of it. */
+sonde_status sonde__cli_read_run(sonde_context *context, const char *folder, sonde__store **store,
+                                 sonde__record *record);
+
+#endif
