@@ -327,7 +327,7 @@ static void save_layer(const layer *each, sonde__byte_writer *writer)
     sonde__put_f64(writer, each->threshold);
 }
 
-enum { LAYER_BYTES = 73 }; /* of a saved layer, without the characters of its name */
+enum { LAYER_BYTES = 69 }; /* of a saved layer, without the characters of its name */
 
 sonde_status sonde__stop_save(const sonde__stop *stop, sonde__byte_writer *writer)
 {

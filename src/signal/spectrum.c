@@ -21,6 +21,8 @@
 enum { PUBLISHED_LEAST = 64, CALIBRATED_LEAST = 16 };
 static const double PUBLISHED_ASPECT = 0.8;
 static const double BLEED_WIDTHS = 3;
+/* Eigenvalues of a Gram matrix below this share of the largest are rounding errors. */
+static const double ROUNDING = 1e-12;
 
 void sonde_spectrum_options_init(sonde_spectrum_options *options)
 {
@@ -143,7 +145,7 @@ static bool rank_collapsed(const double *x, size_t n)
 {
     const double limit = 1e-3 * x[n / 2];
     size_t below = 0;
-    while (below < n && (x[below] < limit || x[below] <= 1e-13 * x[n - 1]))
+    while (below < n && (x[below] < limit || x[below] <= ROUNDING * x[n - 1]))
         below++;
     return x[n - 1] > 0 && (double)below > 0.1 * (double)n;
 }
@@ -197,14 +199,19 @@ static sonde_status compare(sonde_context *context, const double *x, int exponen
     const size_t n = report->rows;
     report->type = rank_collapsed(x, n) ? SONDE_SPECTRUM_RANK_COLLAPSE : SONDE_SPECTRUM_UNKNOWN;
     report->validity = n < SONDE__SPECTRUM_LEAST ? SONDE_TOO_FEW : SONDE_VALID;
-    if (!(x[n - 1] > 0) || (n > 1 && x[n - 2] <= 1e-13 * x[n - 1]))
+    if (!(x[n - 1] > 0) || (n > 1 && x[n - 2] <= ROUNDING * x[n - 1]))
         report->validity = SONDE_DEGENERATE;
     if (report->validity != SONDE_VALID)
         return SONDE_OK;
     sonde__spectrum_shape shape;
     sonde__spectrum_null null = {0, 0};
     SONDE_TRY(sonde__spectrum_shape_init(context, n, report->cols, options, &shape));
-    const sonde__spectrum_fit fit = sonde__spectrum_fit_all(&shape, x);
+    sonde__spectrum_fit fit = sonde__spectrum_fit_all(&shape, x);
+    if (fit.sigma2 <= ROUNDING * x[n - 1]) { /* a bulk of rounding errors: low rank */
+        fit.validity = SONDE_DEGENERATE;
+        fit.law = (sonde__mp){0};
+        fit.distance = fit.statistic = 0;
+    }
     copy_fit(&fit, x, exponent, report);
     sonde_status status = SONDE_OK;
     if (fit.validity == SONDE_VALID && options->calibrate && n >= CALIBRATED_LEAST)
