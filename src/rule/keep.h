@@ -1,0 +1,13 @@
+/* What the steer needs of the keep rule beyond sonde.h. */
+#ifndef SONDE_RULE_KEEP_H
+#define SONDE_RULE_KEEP_H
+
+#include "base/context.h"
+
+sonde_status sonde__keep_check_options(sonde_context *context, const sonde_keep_options *options);
+/* As sonde_keep_choose; `seen` when the probe batch is trained on, which is a warning. */
+sonde_status sonde__keep_choose(sonde_context *context, const sonde_keep_series *series,
+                                const sonde_keep_options *options, bool seen,
+                                sonde_keep_choice *choice);
+
+#endif
