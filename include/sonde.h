@@ -531,7 +531,9 @@ typedef struct sonde_steer_options {
     bool wait;
     /*
      * For distributed callers: sums `n` doubles over all ranks in place; NULL: one process. Called
-     * the same number of times in the same order on each rank. Nonzero: failed.
+     * twice in each end_epoch and decide, with the same `n` on each rank, whatever the rank saw: head
+     * scores are averaged, stopping is advised to all as soon as one rank advises it, and a rank that
+     * fails or meets a NaN tells the others instead of leaving them waiting. Nonzero: failed.
      */
     int (*reduce_sum)(void *user, double *values, size_t n);
     void *reduce_user;
@@ -598,7 +600,11 @@ SONDE_API bool sonde_steer_checks(const sonde_steer *steer);
 SONDE_API bool sonde_steer_active(const sonde_steer *steer, uint64_t id);
 SONDE_API sonde_status sonde_steer_list(const sonde_steer *steer, bool active, uint64_t *ids,
                                         size_t capacity, size_t *count);
-/* Waits for running spectra; then the layers observed in the last ended epoch can be read. */
+/*
+ * Layers can be read of the newest epoch whose spectra have been judged: without `wait` that is the
+ * epoch before the one ended last. This call waits for running spectra and judges them, so that the
+ * layers of the epoch ended last can be read. Later decisions are the same with and without it.
+ */
 SONDE_API sonde_status sonde_steer_wait(sonde_steer *steer);
 SONDE_API size_t sonde_steer_layer_count(const sonde_steer *steer);
 SONDE_API sonde_status sonde_steer_layer(const sonde_steer *steer, size_t index,
