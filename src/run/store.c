@@ -267,7 +267,7 @@ static sonde_status query_integer(sonde__store *store, const char *sql, int64_t 
 
 static sonde_status holds_schema(sonde__store *store, bool *holds)
 {
-    int64_t count;
+    int64_t count = 0;
     SONDE_TRY(query_integer(store, "SELECT count(*) FROM sqlite_master WHERE name = 'schema'", 0,
                             &count));
     *holds = count > 0;
@@ -276,8 +276,8 @@ static sonde_status holds_schema(sonde__store *store, bool *holds)
 
 static sonde_status check_version(sonde__store *store)
 {
-    bool holds;
-    int64_t version;
+    bool holds = false;
+    int64_t version = 0;
     SONDE_TRY(holds_schema(store, &holds));
     if (!holds)
         return sonde__fail_at(store->context, SONDE_ERROR_NOT_FOUND, store->path, NULL, -1,
@@ -299,7 +299,7 @@ static sonde_status check_version(sonde__store *store)
 
 static sonde_status create_run(sonde__store *store)
 {
-    bool holds;
+    bool holds = false;
     int64_t used = 0;
     SONDE_TRY(holds_schema(store, &holds));
     if (holds) {

@@ -1,0 +1,195 @@
+/*
+ * What the steer sees of an epoch besides losses: the head's gradient on the probe batches, and the
+ * weights of every layer.
+ *
+ * The first kind of probe decides; the others are only recorded. Scores are stored as "head.raw",
+ * "head.head_scaled", ... ("head2." for the second batch of the stability check) for the first, and
+ * as "train.raw", "held2.raw", ... for the others.
+ */
+#include "run/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/thread.h"
+
+typedef struct named_score {
+    const char *name;
+    size_t offset; /* in sonde_head_report */
+} named_score;
+
+#define SCORE(field) \
+    { \
+#field, offsetof(sonde_head_report, field) \
+    }
+
+static const named_score named_scores[] = {
+    SCORE(raw),      SCORE(head_scaled), SCORE(feature_scaled), SCORE(bias),   SCORE(loss),
+    SCORE(accuracy), SCORE(confidence),  SCORE(entropy),        SCORE(margin), SCORE(true_margin),
+};
+
+enum { SCORE_COUNT = sizeof(named_scores) / sizeof(named_scores[0]) };
+
+static void record_scores(sonde__session *session, const char *prefix, int which,
+                          const sonde_head_report *report)
+{
+    for (int i = 0; i < SCORE_COUNT && session->score_count < SONDE__SCORES_MAX; i++) {
+        sonde__score_row *row = &session->scores[session->score_count++];
+        row->epoch = session->epoch;
+        snprintf(row->signal, sizeof(row->signal), "%s%s.%s", prefix, which ? "2" : "",
+                 named_scores[i].name);
+        row->score =
+            *(const sonde_score *)(const void *)((const char *)report + named_scores[i].offset);
+    }
+}
+
+/* ---- Gathering features and logits of a probe ---- */
+
+typedef struct gather {
+    sonde__session *session;
+    sonde__probe *probe;
+    sonde__net_head_view head;
+} gather;
+
+static sonde_status make_room(gather *g)
+{
+    sonde_context *context = g->session->context;
+    sonde__probe *probe = g->probe;
+    if (probe->features)
+        return SONDE_OK;
+    probe->logits = sonde__alloc(context, probe->count, (size_t)g->head.outputs * sizeof(float));
+    if (!probe->logits)
+        return SONDE_ERROR_MEMORY;
+    probe->features =
+        sonde__alloc(context, probe->count, (size_t)g->head.features_count * sizeof(float));
+    return probe->features ? SONDE_OK : SONDE_ERROR_MEMORY;
+}
+
+static sonde_status gather_batch(void *user, size_t begin, size_t n, const float *logits,
+                                 const int32_t *labels)
+{
+    gather *g = user;
+    SONDE_TRY(sonde__net_head(g->session->net, &g->head));
+    SONDE_TRY(make_room(g));
+    size_t d = (size_t)g->head.features_count, classes = (size_t)g->head.outputs;
+    memcpy(g->probe->features + begin * d, g->head.features, n * d * sizeof(float));
+    memcpy(g->probe->logits + begin * classes, logits, n * classes * sizeof(float));
+    for (size_t i = 0; i < n; i++)
+        g->probe->labels[begin + i] = labels[i];
+    return SONDE_OK;
+}
+
+/* ---- Scoring ---- */
+
+/* Squared and sigmoid heads take one-hot targets, in `targets` (rows x C). */
+static void describe_batch(const gather *g, int which, float *targets, sonde_head_batch *batch)
+{
+    const sonde__probe *probe = g->probe;
+    size_t begin = probe->begin[which], rows = probe->end[which] - begin;
+    size_t d = (size_t)g->head.features_count, classes = (size_t)g->head.outputs;
+    sonde_head_batch_init(batch);
+    batch->kind = g->session->choices.loss;
+    batch->features = (sonde_matrix){probe->features + begin * d, SONDE_F32, rows, d, 0};
+    batch->logits = (sonde_matrix){probe->logits + begin * classes, SONDE_F32, rows, classes, 0};
+    batch->weight = (sonde_matrix){g->head.weight, SONDE_F32, classes, d, 0};
+    batch->labels = probe->labels + begin;
+    batch->label_smoothing = g->session->config.label_smoothing;
+    if (batch->kind == SONDE_HEAD_SOFTMAX)
+        return;
+    for (size_t i = 0; i < rows; i++)
+        targets[i * classes + (size_t)batch->labels[i]] = 1;
+    batch->targets = (sonde_matrix){targets, SONDE_F32, rows, classes, 0};
+    batch->labels = NULL;
+}
+
+static const sonde_score *score_of(const sonde_head_report *report, sonde_score_kind kind)
+{
+    return kind == SONDE_SCORE_RAW           ? &report->raw
+           : kind == SONDE_SCORE_HEAD_SCALED ? &report->head_scaled
+                                             : &report->feature_scaled;
+}
+
+static sonde_status score_batch(gather *g, int which, bool counts, sonde_head_report *report)
+{
+    sonde__session *session = g->session;
+    size_t rows = g->probe->end[which] - g->probe->begin[which];
+    float *targets =
+        sonde__alloc_zero(session->context, rows, (size_t)g->head.outputs * sizeof(float));
+    if (!targets)
+        return SONDE_ERROR_MEMORY;
+    sonde_head_batch batch;
+    describe_batch(g, which, targets, &batch);
+    sonde_status status = counts ? sonde_steer_head(session->steer, &batch, which, report)
+                                 : sonde_head_gradient(session->context, &batch, report);
+    sonde__free(session->context, targets);
+    return status;
+}
+
+static sonde_status observe_probe(sonde__session *session, int number, bool counts)
+{
+    gather g = {.session = session, .probe = &session->probes[number]};
+    bool decides = number == 0, augmented = g.probe->kind == SONDE_PROBE_AUGMENTED;
+    SONDE_TRY(sonde__session_evaluate(session, &session->train_batcher, g.probe->indexes,
+                                      g.probe->count, augmented ? 0 : -1, gather_batch, &g));
+    for (int which = 0; which < 2; which++) {
+        sonde_head_report report;
+        SONDE_TRY(score_batch(&g, which, decides && counts, &report));
+        record_scores(session, decides ? "head" : sonde__probe_name(g.probe->kind), which, &report);
+        const sonde_score *score = score_of(&report, session->choices.keep_by);
+        if (decides && which == 0 && score->validity == SONDE_VALID)
+            session->head_score = score->value;
+    }
+    return SONDE_OK;
+}
+
+sonde_status sonde__session_probe(sonde__session *session, bool counts)
+{
+    double begun = sonde__seconds();
+    for (int i = 0; i < session->choices.probe_count; i++)
+        SONDE_TRY(observe_probe(session, i, counts));
+    session->row.seconds_probe = sonde__seconds() - begun;
+    return SONDE_OK;
+}
+
+/* ---- Weights ---- */
+
+static sonde_status hand_over(sonde__session *session, int index, float *plain)
+{
+    const sonde__parameter *parameter = sonde__net_parameter(session->net, index);
+    static const char suffix[] = ".weight";
+    char layer[SONDE_LAYER_NAME_MAX];
+    size_t count, length = strlen(parameter->name), rows = (size_t)parameter->shape[0];
+    if (length > sizeof(suffix) - 1 &&
+        strcmp(parameter->name + length - (sizeof(suffix) - 1), suffix) == 0)
+        length -= sizeof(suffix) - 1;
+    snprintf(layer, sizeof(layer), "%.*s", (int)length, parameter->name);
+    const float *weights = sonde__net_weights(session->net, &count);
+    sonde__net_export(session->net, weights, index, plain);
+    sonde_matrix matrix = {plain, SONDE_F32, rows, parameter->elements / rows, 0};
+    return sonde_steer_weights(session->steer, layer, &matrix);
+}
+
+static bool has_spectrum(const sonde__parameter *parameter)
+{
+    return parameter->role == SONDE__ROLE_WEIGHT && parameter->dims >= 2;
+}
+
+sonde_status sonde__session_weights(sonde__session *session)
+{
+    int count = sonde__net_parameter_count(session->net);
+    size_t largest = 0;
+    for (int i = 0; i < count; i++) {
+        const sonde__parameter *parameter = sonde__net_parameter(session->net, i);
+        if (has_spectrum(parameter) && parameter->elements > largest)
+            largest = parameter->elements;
+    }
+    float *plain = sonde__alloc(session->context, largest, sizeof(float));
+    if (!plain)
+        return SONDE_ERROR_MEMORY;
+    sonde_status status = SONDE_OK;
+    for (int i = 0; i < count && status == SONDE_OK; i++)
+        if (has_spectrum(sonde__net_parameter(session->net, i)))
+            status = hand_over(session, i, plain);
+    sonde__free(session->context, plain);
+    return status;
+}
