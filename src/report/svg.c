@@ -132,8 +132,8 @@ void sonde__tick_label(double value, double step, char *label, size_t size)
     if (value == 0) {
         snprintf(label, size, "0");
     } else if (magnitude >= 1e6 || step < 0.99e-4) {
-        const double ratio = log10(fabs(value) / step);
-        const int digits = ratio > 0.3 ? (int)ceil(ratio - 0.3) : 0;
+        const double digits_left = floor(log10(fabs(value)) + 1e-9) - floor(log10(step) + 1e-9);
+        const int digits = (int)fmax(0, digits_left);
         scientific(value, digits > 3 ? 3 : digits, label, size);
     } else {
         const int digits = step >= 1 ? 0 : (int)ceil(-log10(step) - 1e-9);

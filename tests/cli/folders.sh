@@ -1,0 +1,54 @@
+# Folders that are not runs, cannot be written, or are in the way.
+. "$(dirname "$0")/common.bash"
+
+mkdir empty
+for verb in show resume report; do
+    run 1 $verb empty
+    one_error_line
+    says err 'empty'
+    run 1 $verb missing
+    one_error_line
+    says err 'missing'
+done
+[ -z "$(ls -A empty)" ] || fail "looking at a folder changed it"
+
+echo not a database >file
+run 1 show file
+one_error_line
+mkdir broken
+echo not a database >broken/run.sqlite
+run 1 show broken
+one_error_line
+says err 'broken'
+
+run 1 train "${tiny[@]}" --run file/run --quiet
+one_error_line
+says err 'file'
+
+run 0 train "${tiny[@]}" --run runs/a --quiet
+run 1 report runs/a -o missing/folder/r.html
+one_error_line
+says err 'missing/folder'
+[ ! -e missing ] || fail "report made a folder"
+
+if [ "$(id -u)" != 0 ]; then
+    mkdir locked
+    chmod a-w locked
+    run 1 train "${tiny[@]}" --run locked/run --quiet
+    one_error_line
+    says err 'locked'
+    chmod -R a-w runs/a
+    run 0 show runs/a
+    run 1 resume runs/a --quiet --epochs 5
+    one_error_line
+    run 1 report runs/a
+    one_error_line
+    chmod -R u+w runs/a
+fi
+
+# Output that cannot be written is a failure.
+if [ -w /dev/full ]; then
+    status=0
+    "$SONDE" models >/dev/full 2>err || status=$?
+    [ "$status" = 1 ] || fail "a full disk went unnoticed: $status"
+fi
