@@ -1,0 +1,164 @@
+/*
+ * The inside of a running network: fused stages, plans (lists of commands) and memory.
+ *
+ * A graph's layers are gathered into stages: one kernel's worth of work each, such as batch norm
+ * with the addition and the ReLU behind it. For a mode and batch size the stages are written out as
+ * a plan: commands that read and write numbered buffers. A buffer lives from the first command that
+ * names it to the last; the planner gives buffers that never live together the same memory.
+ */
+#ifndef SONDE_NET_NET_INTERNAL_H
+#define SONDE_NET_NET_INTERNAL_H
+
+#include "net/graph_internal.h"
+#include "net/kernels_dnnl.h"
+#include "net/net.h"
+#include "net/ops.h"
+
+typedef struct sonde__stage {
+    int anchor; /* the layer whose value the stage makes */
+    int core;   /* the layer that does the work */
+    int input;  /* of the core; -1: it is the graph's input */
+    int other;  /* added to the core's result, or -1 */
+    bool relu;  /* applied last */
+} sonde__stage;
+
+/* What the engine knows of a layer, whatever the batch. */
+typedef struct sonde__node_info {
+    int block;              /* layout of its value */
+    int consumers;          /* used layers that read it */
+    bool absorbed;          /* its value is never stored */
+    sonde__product product; /* CONV, LINEAR; batches are filled in by a plan */
+    sonde__packing *packing;
+} sonde__node_info;
+
+typedef enum sonde__kind {
+    SONDE__KIND_CONV_FORWARD,
+    SONDE__KIND_CONV_INPUT,
+    SONDE__KIND_CONV_WEIGHT,
+    SONDE__KIND_LINEAR,
+    SONDE__KIND_NORM,
+    SONDE__KIND_ELEMENTWISE,
+    SONDE__KIND_POOL,
+    SONDE__KIND_MOVE,
+    SONDE__KIND_COUNT
+} sonde__kind;
+
+/* What the buffers of a command are. Kernels have those of sonde__slot instead. */
+enum {
+    SONDE__X,
+    SONDE__Y,
+    SONDE__OTHER, /* second operand */
+    SONDE__DY,
+    SONDE__DX,
+    SONDE__MORE, /* second part of DY; gradient of OTHER */
+    SONDE__SAVED,
+    SONDE__PARTIAL,
+    SONDE__BUFFERS
+};
+
+typedef struct sonde__command sonde__command;
+struct sonde__command {
+    sonde_status (*run)(sonde__net *net, const sonde__command *command);
+    sonde__kind kind;
+    sonde__kernel *kernel;     /* owned */
+    const sonde__layer *layer; /* the core */
+    sonde__form in, out;       /* of X and Y */
+    bool relu, flag;
+    int first;                   /* channel, of CONCAT */
+    int buffers[SONDE__BUFFERS]; /* -1: none */
+    float *data[SONDE__BUFFERS]; /* set by binding, or fixed where the buffer is -1 */
+};
+
+typedef struct sonde__buffer {
+    size_t floats, offset;
+    int first, last; /* commands */
+} sonde__buffer;
+
+typedef struct sonde__plan {
+    sonde__mode mode;
+    int batch;
+    bool input_gradient;
+    sonde__command *commands;
+    int command_count, command_capacity, forward_count;
+    sonde__buffer *buffers;
+    int buffer_count, buffer_capacity;
+    size_t floats;        /* of arena that it needs */
+    size_t scratch;       /* bytes that its kernels need */
+    int logits, features; /* buffers; features -1: no head */
+    sonde__form features_form;
+    uint64_t bound; /* generation of the memory it is bound to; 0: none */
+    uint64_t used;  /* when it was last run */
+} sonde__plan;
+
+enum { SONDE__PLANS = 12 };
+
+struct sonde__net {
+    sonde_context *context;
+    sonde__graph *graph;
+    sonde__kernels *kernels;
+    sonde__net_options options;
+    int threads;
+    sonde__node_info *nodes;
+    sonde__stage *stages;
+    int stage_count;
+    float *weights, *gradients, *running; /* running: buffers, at their offsets */
+    size_t count, running_count;
+    size_t *running_offsets; /* by parameter */
+    float *arena;
+    size_t arena_floats;
+    unsigned char *scratch;
+    size_t scratch_bytes;
+    uint64_t generation; /* of arena and scratch */
+    uint64_t clock;
+    sonde__plan *plans[SONDE__PLANS];
+    sonde__plan *current; /* of the last forward; NULL before */
+    bool can_backward;
+    const float *x, *dlogits; /* of the running call */
+    int batch;
+    uint64_t step;
+    float *input_gradient;
+    float *head_weight, *head_features;
+    size_t head_floats;
+    bool head_current;
+    double seconds[SONDE__KIND_COUNT];
+};
+
+/* stage.c: sets stages and nodes of a finished graph. */
+sonde_status sonde__net_make_stages(sonde__net *net);
+/* plan_build.c */
+sonde_status sonde__plan_create(sonde__net *net, sonde__mode mode, int batch, sonde__plan **plan);
+void sonde__plan_free(sonde_context *context, sonde__plan *plan);
+/* plan_memory.c: places all buffers; sets `floats`. */
+sonde_status sonde__plan_place(sonde_context *context, sonde__plan *plan);
+/* Points every command at its memory. */
+sonde_status sonde__plan_bind(sonde__net *net, sonde__plan *plan);
+
+/* command.c: how commands run. */
+sonde_status sonde__run_kernel(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_take_input(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_take_dlogits(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_give_input(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_reorder(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_accumulate(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_copy(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_norm(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_norm_backward(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_layer_norm(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_layer_norm_backward(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_unary(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_unary_backward(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_mask(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_add(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_mul(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_mul_backward(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_dropout(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_dropout_backward(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_pool(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_pool_backward(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_clear(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_concat(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_concat_backward(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_shortcut(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_shortcut_backward(sonde__net *net, const sonde__command *command);
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * The engine's own operators: everything but convolutions and linear layers. Forward and backward of
+ * each stand side by side in op_NAME.c.
+ *
+ * All work on activations of any form (see form.h), keep the lanes of padding at zero, and run on
+ * the OpenMP threads of the caller in chunks that do not depend on their number.
+ */
+#ifndef SONDE_NET_OPS_H
+#define SONDE_NET_OPS_H
+
+#include "net/form.h"
+
+/* --- op_batch_norm.c: y = [relu](scale (x - mean) / sqrt(variance + eps) + shift [+ other]) --- */
+
+typedef struct sonde__batch_norm {
+    sonde__form form;
+    const float *scale, *shift; /* padded with zeros to a multiple of 16 */
+    float *running_mean, *running_variance;
+    float *scale_gradient, *shift_gradient;
+    float *saved;   /* 4 * padded channels, from forward to backward */
+    float *partial; /* scratch of sonde__batch_norm_partial floats */
+    bool relu;
+} sonde__batch_norm;
+
+size_t sonde__batch_norm_saved(const sonde__form *form);
+size_t sonde__batch_norm_partial(const sonde__form *form);
+/* By the batch's own mean and variance; updates the running ones. `other` may be NULL. */
+void sonde__batch_norm_train(const sonde__batch_norm *norm, const float *x, const float *other,
+                             float *y);
+/* By the running mean and variance. */
+void sonde__batch_norm_eval(const sonde__batch_norm *norm, const float *x, const float *other,
+                            float *y);
+
+typedef struct sonde__batch_norm_gradients {
+    const float *x;
+    const float *y; /* the output; read only if there was an `other` and a ReLU */
+    float *dy;      /* with an `other` or `more` it becomes the gradient of the sum before ReLU */
+    const float *more; /* a second part of dy, or NULL */
+    bool other;        /* there was an `other` */
+    float *dx;         /* may be dy if there was no `other` */
+} sonde__batch_norm_gradients;
+void sonde__batch_norm_backward(const sonde__batch_norm *norm,
+                                const sonde__batch_norm_gradients *gradients);
+
+/* --- op_layer_norm.c: plain rows, scale and shift of `features` --- */
+
+typedef struct sonde__layer_norm {
+    size_t rows, features;
+    const float *scale, *shift;
+    float *saved; /* 2 * rows: mean, 1 / deviation */
+} sonde__layer_norm;
+void sonde__layer_norm_forward(const sonde__layer_norm *norm, const float *x, float *y);
+/* dx may be dy. */
+void sonde__layer_norm_backward(const sonde__layer_norm *norm, const float *x, const float *dy,
+                                float *dx, float *scale_gradient, float *shift_gradient);
+
+/* --- op_elementwise.c --- */
+
+/* RELU, GELU, SILU, SIGMOID, TANH; y may be x. */
+void sonde__unary_forward(sonde__op op, const sonde__form *form, const float *x, float *y);
+/* dy becomes dx. */
+void sonde__unary_backward(sonde__op op, const sonde__form *form, const float *x, const float *y,
+                           float *dy);
+/* True if the derivative is a function of the output alone. */
+bool sonde__unary_by_output(sonde__op op);
+void sonde__softmax_forward(const sonde__form *form, const float *x, float *y);
+void sonde__softmax_backward(const sonde__form *form, const float *y, float *dy);
+/* y = [relu](a + b); y may be a. */
+void sonde__add_forward(size_t count, const float *a, const float *b, bool relu, float *y);
+/* a += b */
+void sonde__accumulate(size_t count, float *a, const float *b);
+void sonde__mul_forward(const sonde__form *form, bool gate, const float *a, const float *b,
+                        float *y);
+/* da may be dy; `gate`: b and db are plain batch x channels. NULL gradients are not wanted. */
+typedef struct sonde__mul_gradients {
+    const float *a, *b, *dy;
+    float *da, *db;
+} sonde__mul_gradients;
+void sonde__mul_backward(const sonde__form *form, bool gate, const sonde__mul_gradients *gradients);
+/* Keeps each value with probability 1 - rate, scaled by 1 / (1 - rate); `kept` gets a byte each. */
+typedef struct sonde__dropout {
+    uint64_t seed, step;
+    uint32_t layer;
+    double rate;
+} sonde__dropout;
+void sonde__dropout_forward(const sonde__dropout *dropout, size_t count, const float *x,
+                            unsigned char *kept, float *y);
+void sonde__dropout_backward(const sonde__dropout *dropout, size_t count, const unsigned char *kept,
+                             float *dy);
+
+/* --- op_pool.c --- */
+
+typedef struct sonde__pool_window {
+    sonde__form in, out; /* of the same block */
+    int kernel, stride, padding;
+} sonde__pool_window;
+void sonde__max_pool_forward(const sonde__pool_window *pool, const float *x, float *y);
+/* The gradient goes to the first of equal maxima in row order. */
+void sonde__max_pool_backward(const sonde__pool_window *pool, const float *x, const float *y,
+                              const float *dy, float *dx);
+void sonde__avg_pool_forward(const sonde__pool_window *pool, const float *x, float *y);
+void sonde__avg_pool_backward(const sonde__pool_window *pool, const float *dy, float *dx);
+/* y and dy are plain batch x channels. */
+void sonde__global_pool_forward(const sonde__form *in, const float *x, float *y);
+void sonde__global_pool_backward(const sonde__form *in, const float *dy, float *dx);
+
+/* --- op_move.c --- */
+
+/* Same values, another block. */
+void sonde__reorder(const sonde__form *from, const float *x, const sonde__form *to, float *y);
+/* Channels of `part` to or from channels [first, ...) of `whole`. Lanes of padding stay as they
+ * are in `whole`, so it must be cleared before, and are zeroed in `part`. */
+void sonde__concat_forward(const sonde__form *part, const float *x, const sonde__form *whole,
+                           int first, float *y);
+void sonde__concat_backward(const sonde__form *part, float *dx, const sonde__form *whole, int first,
+                            const float *dy);
+void sonde__shortcut_pad_forward(const sonde__form *in, const sonde__form *out, int stride,
+                                 const float *x, float *y);
+void sonde__shortcut_pad_backward(const sonde__form *in, const sonde__form *out, int stride,
+                                  const float *dy, float *dx);
+void sonde__copy(size_t count, const float *from, float *to);
+
+/* Loops over fewer floats than this stay on one thread. */
+enum { SONDE__PARALLEL_FLOATS = 1 << 14 };
+
+#endif

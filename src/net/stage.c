@@ -1,0 +1,150 @@
+/*
+ * From layers to stages: what is fused with what, and in which layout each value is kept.
+ *
+ * Fused are: a ReLU behind a convolution, linear layer, batch norm or addition that nobody else
+ * reads; and a batch norm into the addition that is its only reader (the end of a residual block).
+ *
+ * Layouts are chosen here once, with a fixed batch size, so that parameters lie the same way
+ * whatever batch or mode is run later.
+ */
+#include "net/net_internal.h"
+
+/* The batch that layouts are chosen for. Pinned: resumed runs depend on it. */
+enum { REFERENCE_BATCH = 32 };
+
+static void count_consumers(sonde__net *net)
+{
+    const sonde__graph *graph = net->graph;
+    for (int i = 0; i < graph->layer_count; i++) {
+        const sonde__layer *layer = &graph->layers[i];
+        for (int k = 0; layer->used && k < layer->input_count; k++)
+            net->nodes[layer->inputs[k]].consumers++;
+    }
+    net->nodes[graph->output].consumers++;
+}
+
+/* True if a stage may swallow the layer: one reader, which is then that stage. */
+static bool sole_reader(const sonde__net *net, int layer)
+{
+    return net->nodes[layer].consumers == 1 && !net->nodes[layer].absorbed;
+}
+
+static bool takes_relu(sonde__op op)
+{
+    return op == SONDE__OP_CONV || op == SONDE__OP_LINEAR || op == SONDE__OP_BATCH_NORM ||
+           op == SONDE__OP_ADD;
+}
+
+/* If one operand of an addition is a batch norm of its own, it becomes the core. */
+static void fuse_add(sonde__net *net, sonde__stage *stage)
+{
+    const sonde__layer *add = &net->graph->layers[stage->core];
+    for (int k = 0; k < 2; k++) {
+        int norm = add->inputs[k];
+        if (net->graph->layers[norm].op != SONDE__OP_BATCH_NORM || !sole_reader(net, norm))
+            continue;
+        net->nodes[norm].absorbed = true;
+        stage->core = norm;
+        stage->other = add->inputs[1 - k];
+        return;
+    }
+}
+
+/* Walks back from each layer, last first, so that a ReLU claims what lies before it. */
+static void find_stages(sonde__net *net)
+{
+    const sonde__graph *graph = net->graph;
+    for (int i = graph->layer_count - 1; i >= 0; i--) {
+        const sonde__layer *layer = &graph->layers[i];
+        if (!layer->used || net->nodes[i].absorbed)
+            continue;
+        sonde__stage stage = {.anchor = i, .core = i, .other = -1};
+        if (layer->op == SONDE__OP_RELU && takes_relu(graph->layers[layer->inputs[0]].op) &&
+            sole_reader(net, layer->inputs[0])) {
+            stage.relu = true;
+            stage.core = layer->inputs[0];
+            net->nodes[stage.core].absorbed = true;
+        }
+        if (graph->layers[stage.core].op == SONDE__OP_ADD)
+            fuse_add(net, &stage);
+        const sonde__layer *core = &graph->layers[stage.core];
+        stage.input = core->input_count > 0 ? core->inputs[0] : -1;
+        net->stages[net->stage_count++] = stage;
+    }
+    for (int i = 0, j = net->stage_count - 1; i < j; i++, j--) {
+        sonde__stage swap = net->stages[i];
+        net->stages[i] = net->stages[j];
+        net->stages[j] = swap;
+    }
+}
+
+/* --- layouts ---------------------------------------------------------------------------------- */
+
+static sonde_status describe_product(sonde__net *net, const sonde__stage *stage)
+{
+    const sonde__layer *layer = &net->graph->layers[stage->core];
+    sonde__product *product = &net->nodes[stage->core].product;
+    sonde__form input = {REFERENCE_BATCH, net->graph->layers[stage->input].shape,
+                         net->nodes[stage->input].block};
+    sonde__form output = {REFERENCE_BATCH, layer->shape, 1};
+    *product = (sonde__product){.name = layer->name,
+                                .linear = layer->op == SONDE__OP_LINEAR,
+                                .options = layer->conv,
+                                .input = input,
+                                .output = output,
+                                .train = true};
+    if (!product->linear)
+        SONDE_TRY(sonde__product_choose_blocks(net->kernels, product));
+    SONDE_TRY(sonde__product_packing(net->kernels, product, &net->nodes[stage->core].packing));
+    product->relu = stage->relu;
+    return SONDE_OK;
+}
+
+/* Where channels change place, only the machine's own block can stay; else plain. */
+static int movable_block(const sonde__net *net, int block)
+{
+    return block == sonde__kernels_block(net->kernels) ? block : 1;
+}
+
+static sonde_status choose_layout(sonde__net *net, const sonde__stage *stage)
+{
+    int block = stage->input >= 0 ? net->nodes[stage->input].block : 1;
+    switch (net->graph->layers[stage->core].op) {
+    case SONDE__OP_CONV:
+        SONDE_TRY(describe_product(net, stage));
+        block = net->nodes[stage->core].product.output.block;
+        break;
+    case SONDE__OP_LINEAR:
+        SONDE_TRY(describe_product(net, stage));
+        block = 1;
+        break;
+    case SONDE__OP_INPUT:
+    case SONDE__OP_LAYER_NORM:
+    case SONDE__OP_GLOBAL_POOL:
+    case SONDE__OP_RESHAPE:
+        block = 1;
+        break;
+    case SONDE__OP_CONCAT:
+    case SONDE__OP_SHORTCUT_PAD:
+        block = movable_block(net, block);
+        break;
+    default:
+        break;
+    }
+    net->nodes[stage->anchor].block = block;
+    return SONDE_OK;
+}
+
+sonde_status sonde__net_make_stages(sonde__net *net)
+{
+    size_t count = (size_t)net->graph->layer_count;
+    net->nodes = sonde__alloc_zero(net->context, count, sizeof *net->nodes);
+    net->stages = sonde__alloc_zero(net->context, count, sizeof *net->stages);
+    if (!net->nodes || !net->stages)
+        return SONDE_ERROR_MEMORY;
+    count_consumers(net);
+    find_stages(net);
+    for (int i = 0; i < net->stage_count; i++)
+        SONDE_TRY(choose_layout(net, &net->stages[i]));
+    return SONDE_OK;
+}
