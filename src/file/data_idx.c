@@ -81,7 +81,7 @@ static sonde_status open_idx(sonde_context *context, sonde__source *source, size
     size_t size = source->size < sizeof head ? source->size : sizeof head;
     header->dims = dims;
     if (sonde__is_gzip(source->bytes, source->size)) {
-        size = sonde__gunzip_head(context, source->bytes, source->size, head, sizeof head);
+        SONDE_TRY(sonde__gunzip_head(context, source, head, sizeof head, &size));
         /* Too short for a header: let the unpacker say whether it is damaged. */
         if (size < 4 + 4 * dims)
             SONDE_TRY(sonde__source_unpack(context, source, sizeof head));

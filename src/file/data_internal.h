@@ -27,9 +27,9 @@ bool sonde__is_gzip(const void *bytes, size_t size);
  */
 sonde_status sonde__gunzip(sonde_context *context, const char *path, const void *bytes, size_t size,
                            size_t limit, uint8_t **out, size_t *out_size);
-/* The first bytes of the content, at most `room`; fewer when it is shorter or damaged. */
-size_t sonde__gunzip_head(sonde_context *context, const void *bytes, size_t size, uint8_t *head,
-                          size_t room);
+/* The first bytes of packed content, at most `room`; fewer when it is shorter or damaged. */
+sonde_status sonde__gunzip_head(sonde_context *context, const sonde__source *source, uint8_t *head,
+                                size_t room, size_t *got);
 /* Replaces packed bytes by their content; others stay. */
 sonde_status sonde__source_unpack(sonde_context *context, sonde__source *source, size_t limit);
 

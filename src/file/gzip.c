@@ -153,23 +153,24 @@ sonde_status sonde__gunzip(sonde_context *context, const char *path, const void 
     return SONDE_OK;
 }
 
-size_t sonde__gunzip_head(sonde_context *context, const void *bytes, size_t size, uint8_t *head,
-                          size_t room)
+sonde_status sonde__gunzip_head(sonde_context *context, const sonde__source *source, uint8_t *head,
+                                size_t room, size_t *got)
 {
     z_stream stream;
     if (!start(&stream, context))
-        return 0;
-    stream.next_in = (z_const Bytef *)bytes;
-    stream.avail_in = (uInt)(size < 65536 ? size : 65536);
+        return sonde__fail_at(context, SONDE_ERROR_MEMORY, source->path, NULL, -1,
+                              "%s: no memory to unpack it", source->path);
+    stream.next_in = (z_const Bytef *)source->bytes;
+    stream.avail_in = (uInt)(source->size < 65536 ? source->size : 65536);
     stream.next_out = head;
     stream.avail_out = (uInt)room;
     int result;
     do
         result = inflate(&stream, Z_SYNC_FLUSH);
     while (result == Z_OK && stream.avail_out > 0 && stream.avail_in > 0);
-    size_t got = room - stream.avail_out;
+    *got = room - stream.avail_out;
     inflateEnd(&stream);
-    return got;
+    return SONDE_OK;
 }
 
 sonde_status sonde__source_unpack(sonde_context *context, sonde__source *source, size_t limit)
