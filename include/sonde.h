@@ -52,25 +52,25 @@ SONDE_API const char *sonde_version(void);
  * context's error says which file, which tensor, which value, and what to do about it.
  * ------------------------------------------------------------------------------------------- */
 
-#define SONDE_STATUS_LIST(X)                                                                       \
-    X(SONDE_OK, 0, "done")                                                                         \
-    X(SONDE_ERROR_ARGUMENT, 10, "an argument is wrong")                                            \
-    X(SONDE_ERROR_SHAPE, 11, "shapes do not fit together")                                         \
-    X(SONDE_ERROR_RANGE, 12, "a value is outside its range")                                       \
-    X(SONDE_ERROR_MEMORY, 20, "memory is exhausted or over the budget")                            \
-    X(SONDE_ERROR_OVERFLOW, 21, "a size does not fit in memory")                                   \
-    X(SONDE_ERROR_FILE, 30, "a file cannot be read or written")                                    \
-    X(SONDE_ERROR_NOT_FOUND, 31, "something named does not exist")                                 \
-    X(SONDE_ERROR_NO_SPACE, 32, "no space is left on the device")                                  \
-    X(SONDE_ERROR_LOCKED, 33, "another process is using it")                                       \
-    X(SONDE_ERROR_FORMAT, 40, "the content does not follow its format")                            \
-    X(SONDE_ERROR_TRUNCATED, 41, "the content ends too early")                                     \
-    X(SONDE_ERROR_CORRUPT, 42, "the content is damaged")                                           \
-    X(SONDE_ERROR_VERSION, 43, "the content was written by a newer version")                       \
-    X(SONDE_ERROR_UNSUPPORTED, 44, "this variant is not supported")                                \
-    X(SONDE_ERROR_NUMERIC, 50, "a computation did not converge or is not finite")                  \
-    X(SONDE_ERROR_STATE, 60, "the call does not fit the object's state")                           \
-    X(SONDE_ERROR_CANCELLED, 70, "cancelled")                                                      \
+#define SONDE_STATUS_LIST(X) \
+    X(SONDE_OK, 0, "done") \
+    X(SONDE_ERROR_ARGUMENT, 10, "an argument is wrong") \
+    X(SONDE_ERROR_SHAPE, 11, "shapes do not fit together") \
+    X(SONDE_ERROR_RANGE, 12, "a value is outside its range") \
+    X(SONDE_ERROR_MEMORY, 20, "memory is exhausted or over the budget") \
+    X(SONDE_ERROR_OVERFLOW, 21, "a size does not fit in memory") \
+    X(SONDE_ERROR_FILE, 30, "a file cannot be read or written") \
+    X(SONDE_ERROR_NOT_FOUND, 31, "something named does not exist") \
+    X(SONDE_ERROR_NO_SPACE, 32, "no space is left on the device") \
+    X(SONDE_ERROR_LOCKED, 33, "another process is using it") \
+    X(SONDE_ERROR_FORMAT, 40, "the content does not follow its format") \
+    X(SONDE_ERROR_TRUNCATED, 41, "the content ends too early") \
+    X(SONDE_ERROR_CORRUPT, 42, "the content is damaged") \
+    X(SONDE_ERROR_VERSION, 43, "the content was written by a newer version") \
+    X(SONDE_ERROR_UNSUPPORTED, 44, "this variant is not supported") \
+    X(SONDE_ERROR_NUMERIC, 50, "a computation did not converge or is not finite") \
+    X(SONDE_ERROR_STATE, 60, "the call does not fit the object's state") \
+    X(SONDE_ERROR_CANCELLED, 70, "cancelled") \
     X(SONDE_ERROR_INTERNAL, 90, "an error inside the library")
 
 typedef enum sonde_status {
@@ -147,14 +147,14 @@ typedef enum sonde_direction {
     SONDE_HIGHER_IS_BETTER = 1
 } sonde_direction;
 
-#define SONDE_VALIDITY_LIST(X)                                                                     \
-    X(SONDE_VALID, 0, "valid")                                                                     \
-    X(SONDE_NOT_MEASURED, 1, "not measured")                                                       \
-    X(SONDE_NOT_FINITE, 2, "input holds NaN or infinity")                                          \
-    X(SONDE_TOO_FEW, 3, "too few values for a meaningful number")                                  \
-    X(SONDE_DEGENERATE, 4, "input is constant, zero or of rank one")                               \
-    X(SONDE_NEARLY_SQUARE, 5, "matrix is too nearly square for the published statistic")           \
-    X(SONDE_SMALL, 6, "matrix is too small for the published statistic")                           \
+#define SONDE_VALIDITY_LIST(X) \
+    X(SONDE_VALID, 0, "valid") \
+    X(SONDE_NOT_MEASURED, 1, "not measured") \
+    X(SONDE_NOT_FINITE, 2, "input holds NaN or infinity") \
+    X(SONDE_TOO_FEW, 3, "too few values for a meaningful number") \
+    X(SONDE_DEGENERATE, 4, "input is constant, zero or of rank one") \
+    X(SONDE_NEARLY_SQUARE, 5, "matrix is too nearly square for the published statistic") \
+    X(SONDE_SMALL, 6, "matrix is too small for the published statistic") \
     X(SONDE_OUT_OF_RANGE, 7, "result does not fit in a double")
 
 typedef enum sonde_validity {
@@ -281,19 +281,19 @@ enum { SONDE_KEEP_TOP_MAX = 16 };
 
 typedef struct sonde_keep_series {
     size_t count;
-    const int64_t *epochs;      /* strictly increasing */
-    const sonde_score *scores;  /* of the probe batch; invalid ones are left out of the choice */
-    const sonde_score *second;  /* of a second probe batch, or NULL */
+    const int64_t *epochs;       /* strictly increasing */
+    const sonde_score *scores;   /* of the probe batch; invalid ones are left out of the choice */
+    const sonde_score *second;   /* of a second probe batch, or NULL */
     const double *learning_rate; /* per epoch, or NULL when unknown */
 } sonde_keep_series;
 
-#define SONDE_KEEP_WARNING_LIST(X)                                                                 \
-    X(SONDE_KEEP_WARN_LEFT_EDGE, 1u, "the choice is the first epoch of its window")                \
-    X(SONDE_KEEP_WARN_RIGHT_EDGE, 2u, "the score was still improving at the last epoch")           \
-    X(SONDE_KEEP_WARN_UNSTABLE, 4u, "two probe batches choose different epochs")                   \
-    X(SONDE_KEEP_WARN_FEW, 8u, "fewer than five usable scores")                                    \
-    X(SONDE_KEEP_WARN_INVALID, 16u, "some epochs have no valid score")                             \
-    X(SONDE_KEEP_WARN_FLAT, 32u, "the scores in the window hardly differ")                         \
+#define SONDE_KEEP_WARNING_LIST(X) \
+    X(SONDE_KEEP_WARN_LEFT_EDGE, 1u, "the choice is the first epoch of its window") \
+    X(SONDE_KEEP_WARN_RIGHT_EDGE, 2u, "the score was still improving at the last epoch") \
+    X(SONDE_KEEP_WARN_UNSTABLE, 4u, "two probe batches choose different epochs") \
+    X(SONDE_KEEP_WARN_FEW, 8u, "fewer than five usable scores") \
+    X(SONDE_KEEP_WARN_INVALID, 16u, "some epochs have no valid score") \
+    X(SONDE_KEEP_WARN_FLAT, 32u, "the scores in the window hardly differ") \
     X(SONDE_KEEP_WARN_SEEN, 64u, "the probe batch is trained on and cannot see over-fitting")
 
 enum {
@@ -312,8 +312,8 @@ typedef struct sonde_keep_choice {
     sonde_keep_window window; /* the one used: TAIL or ALL */
     int64_t window_first;     /* first and last epoch looked at */
     int64_t window_last;
-    double trend;             /* Spearman of score against epoch inside the window, or 0 */
-    int64_t second_epoch;     /* choice of the second probe batch, or -1 */
+    double trend;         /* Spearman of score against epoch inside the window, or 0 */
+    int64_t second_epoch; /* choice of the second probe batch, or -1 */
     int top_count;
     int64_t top[SONDE_KEEP_TOP_MAX]; /* best first; top[0] == epoch */
     char reason[SONDE_REASON_MAX];   /* one or two sentences for a person */
@@ -355,19 +355,19 @@ typedef enum sonde_mp_fit {
 
 typedef struct sonde_spectrum_options {
     size_t size;
-    sonde_mp_fit fit;         /* of `distance`; SONDE_MP_EXTREMES */
-    double published_c;       /* 0.4, the constant C of the published threshold */
-    double false_alarm;       /* 0.01, rate at which the calibrated threshold fires at random */
-    bool calibrate;           /* true: fill `threshold_calibrated` (cached by shape) */
-    bool remove_spikes;       /* true */
-    double spike_level;       /* 0.99, Tracy-Widom level of the spike edge: 0.95 or 0.99 */
-    int slices;               /* reserved, 0 */
+    sonde_mp_fit fit;   /* of `distance`; SONDE_MP_EXTREMES */
+    double published_c; /* 0.4, the constant C of the published threshold */
+    double false_alarm; /* 0.01, rate at which the calibrated threshold fires at random */
+    bool calibrate;     /* true: fill `threshold_calibrated` (cached by shape) */
+    bool remove_spikes; /* true */
+    double spike_level; /* 0.99, Tracy-Widom level of the spike edge: 0.95 or 0.99 */
+    int slices;         /* reserved, 0 */
 } sonde_spectrum_options;
 
 typedef struct sonde_spectrum_report {
-    size_t rows, cols;           /* n <= N after transposing; n eigenvalues, X = s^2 / N */
-    double aspect;               /* n / N */
-    sonde_validity validity;     /* of the distance and its thresholds */
+    size_t rows, cols;       /* n <= N after transposing; n eigenvalues, X = s^2 / N */
+    double aspect;           /* n / N */
+    sonde_validity validity; /* of the distance and its thresholds */
     sonde_spectrum_type type;
     int spikes;                  /* eigenvalues above the edge */
     int bleed;                   /* spikes within 3 Tracy-Widom widths of the edge */
@@ -377,7 +377,8 @@ typedef struct sonde_spectrum_report {
     double distance;             /* s_hat, L1 distance of histogram and law */
     double statistic;            /* s_hat n^(1/3) / sqrt(log n), comparable over shapes */
     double threshold_published;  /* C, on the scale of `statistic`; 0 where it may not be used:
-                                    fewer than 64 rows, or an aspect over 0.8 */
+                                    fewer than 64 rows, an aspect over 0.8, or (when
+                                    calibrated) random matrices of the shape reach it */
     double threshold_calibrated; /* on the scale of `statistic`; 0 when not calibrated */
     double null_mean;            /* mean statistic of random matrices of this shape; 0 likewise */
     double smallest, largest;    /* eigenvalues, all included */
@@ -509,10 +510,10 @@ typedef enum sonde_probe_kind {
 
 typedef struct sonde_stop_options {
     size_t size;
-    bool use_published;   /* false: calibrated threshold; true: C = 0.4, where it may be used */
-    int patience;         /* consecutive epochs over the threshold before stopping; 1 */
-    int64_t warm_up;      /* epochs at the start in which stop is never advised; 1 */
-    bool baseline;        /* measure exceedance from a layer's own first spectrum; false */
+    bool use_published; /* false: calibrated threshold; true: C = 0.4, where it may be used */
+    int patience;       /* consecutive epochs over the threshold before stopping; 1 */
+    int64_t warm_up;    /* epochs at the start in which stop is never advised; 1 */
+    bool baseline;      /* measure exceedance from a layer's own first spectrum; false */
 } sonde_stop_options;
 
 typedef struct sonde_steer_options {
@@ -521,9 +522,9 @@ typedef struct sonde_steer_options {
     sonde_keep_options keep;
     sonde_mastery_options skip;
     sonde_spectrum_options spectrum;
-    sonde_score_kind keep_by;   /* SONDE_SCORE_HEAD_SCALED */
-    sonde_probe_kind probe;     /* what the probe batch is, for the warnings; SONDE_PROBE_TRAIN */
-    bool obey_stop;             /* false: decision.stop is never set, only advised */
+    sonde_score_kind keep_by; /* SONDE_SCORE_HEAD_SCALED */
+    sonde_probe_kind probe;   /* what the probe batch is, for the warnings; SONDE_PROBE_TRAIN */
+    bool obey_stop;           /* false: decision.stop is never set, only advised */
     /*
      * true: end_epoch(t) waits for the spectra of epoch t. false: it uses those of epoch t - 1, which
      * are long done, so that training never waits and every run decides alike.
@@ -543,16 +544,16 @@ enum { SONDE_LAYER_NAME_MAX = 128 };
 
 typedef struct sonde_decision {
     int64_t epoch;
-    bool stop;                       /* end the run now (only with obey_stop) */
-    bool stop_advised;               /* some layer is over its threshold, now or before */
-    int64_t stop_epoch;              /* first epoch at which it was advised, or -1 */
+    bool stop;          /* end the run now (only with obey_stop) */
+    bool stop_advised;  /* some layer is over its threshold, now or before */
+    int64_t stop_epoch; /* first epoch at which it was advised, or -1 */
     char stop_layer[SONDE_LAYER_NAME_MAX];
     char stop_reason[SONDE_REASON_MAX];
-    sonde_keep_choice keep;          /* as of now; keep.epoch is the checkpoint to hold on to */
-    uint64_t examples, active;       /* skip: known, and active in the next epoch */
-    double saved_fraction;           /* of backward passes, so far */
+    sonde_keep_choice keep;    /* as of now; keep.epoch is the checkpoint to hold on to */
+    uint64_t examples, active; /* skip: known, and active in the next epoch */
+    double saved_fraction;     /* of backward passes, so far */
     char skip_reason[SONDE_REASON_MAX];
-    double worst_ratio;              /* largest statistic / threshold over layers, 0: none yet */
+    double worst_ratio; /* largest statistic / threshold over layers, 0: none yet */
     char worst_layer[SONDE_LAYER_NAME_MAX];
 } sonde_decision;
 
@@ -561,8 +562,8 @@ typedef struct sonde_decision {
 typedef struct sonde_layer_view {
     const char *name;
     int64_t epoch;
-    bool over;                  /* over the threshold that the stop rule uses */
-    double threshold;           /* that threshold, on the scale of report.statistic */
+    bool over;        /* over the threshold that the stop rule uses */
+    double threshold; /* that threshold, on the scale of report.statistic */
     sonde_spectrum_report report;
     const double *eigenvalues;
 } sonde_layer_view;

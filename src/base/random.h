@@ -27,8 +27,8 @@ typedef struct sonde__stream {
     uint32_t key[2];
     uint32_t counter[4];
     uint32_t block[4];
-    unsigned used;      /* words of `block` already given out */
-    double spare;       /* second value of a pair of normals */
+    unsigned used; /* words of `block` already given out */
+    double spare;  /* second value of a pair of normals */
     int has_spare;
 } sonde__stream;
 

@@ -14,7 +14,7 @@ enum { SONDE__CHANNELS_MAX = 4 };
 
 typedef struct sonde__dataset {
     char name[64];
-    size_t count;   /* examples */
+    size_t count;                /* examples */
     int channels, height, width; /* features: channels = number of features, 1, 1 */
     int classes;
     uint8_t *bytes; /* count x channels x height x width, or NULL */
@@ -33,8 +33,8 @@ typedef struct sonde__data_request {
     const char *train_features, *train_labels; /* npy: paths; relative to folder when given */
     const char *test_features, *test_labels;   /* npy: may be NULL, then there is no test part */
     size_t train_size, test_size; /* generated: examples; files: at most so many; 0: the default */
-    double difficulty; /* gauss-d1: delta; gauss-d2: t; strokes: distortion, 1 is the default */
-    int classes;       /* generated: 8 for gauss, 10 for strokes; 0: the default */
+    double difficulty;  /* gauss-d1: delta; gauss-d2: t; strokes: distortion, 1 is the default */
+    int classes;        /* generated: 8 for gauss, 10 for strokes; 0: the default */
     double label_noise; /* in [0, 1): share of training labels replaced by another class */
     uint64_t seed;
 } sonde__data_request;

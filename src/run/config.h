@@ -12,61 +12,62 @@
 enum { SONDE__CONFIG_TEXT_MAX = 512 };
 
 /* X(type, field, default, placeholder, help); SECTION(title) starts a group of the help. */
-#define SONDE__CONFIG_LIST(SECTION, X)                                                             \
-    SECTION("Data")                                                                                \
-    X(TEXT, data, "strokes", "NAME", "data set (`sonde data` lists them)")                         \
-    X(TEXT, data_dir, "", "DIR", "folder of the data set's files")                                 \
-    X(TEXT, train_features, "", "FILE", "npy: training features")                                  \
-    X(TEXT, train_labels, "", "FILE", "npy: training labels")                                      \
-    X(TEXT, test_features, "", "FILE", "npy: test features, only ever used to report accuracy")    \
-    X(TEXT, test_labels, "", "FILE", "npy: test labels")                                           \
-    X(INTEGER, train_size, 0, "N", "use N training examples; 0: all, or the generator's default")  \
-    X(INTEGER, test_size, 0, "N", "use N test examples; 0: all, or the generator's default")       \
-    X(REAL, difficulty, 0, "X", "generated data: class separation or distortion; 0: the default")  \
-    X(REAL, label_noise, 0, "SHARE", "replace this share of training labels (experiments)")        \
+#define SONDE__CONFIG_LIST(SECTION, X) \
+    SECTION("Data") \
+    X(TEXT, data, "strokes", "NAME", "data set (`sonde data` lists them)") \
+    X(TEXT, data_dir, "", "DIR", "folder of the data set's files") \
+    X(TEXT, train_features, "", "FILE", "npy: training features") \
+    X(TEXT, train_labels, "", "FILE", "npy: training labels") \
+    X(TEXT, test_features, "", "FILE", "npy: test features, only ever used to report accuracy") \
+    X(TEXT, test_labels, "", "FILE", "npy: test labels") \
+    X(INTEGER, train_size, 0, "N", "use N training examples; 0: all, or the generator's default") \
+    X(INTEGER, test_size, 0, "N", "use N test examples; 0: all, or the generator's default") \
+    X(REAL, difficulty, 0, "X", "generated data: class separation or distortion; 0: the default") \
+    X(REAL, label_noise, 0, "SHARE", "replace this share of training labels (experiments)") \
     X(FLAG, augment, false, "", "random crop (4 pixels of padding), and flip where classes allow") \
-    SECTION("Model")                                                                               \
-    X(TEXT, model, "cnn", "SPEC", "architecture, as in mlp:widths=512x512 or resnet20:option=B")   \
-    X(REAL, dropout, -1, "RATE", "dropout rate; -1: the architecture's own")                       \
-    SECTION("Training")                                                                            \
-    X(INTEGER, epochs, 30, "N", "epochs to train")                                                 \
-    X(INTEGER, batch, 128, "N", "examples in a batch")                                             \
-    X(TEXT, optimizer, "sgd", "NAME", "sgd, adam or adamw")                                        \
-    X(REAL, lr, 0, "RATE", "learning rate; 0: 0.05 for sgd, 0.001 for adam and adamw")             \
-    X(REAL, momentum, 0.9, "X", "momentum of sgd")                                                 \
-    X(FLAG, nesterov, false, "", "Nesterov momentum")                                              \
-    X(REAL, beta1, 0.9, "X", "first decay of adam")                                                \
-    X(REAL, beta2, 0.999, "X", "second decay of adam")                                             \
-    X(REAL, weight_decay, 0.0005, "X", "weight decay (decoupled for adamw)")                       \
-    X(TEXT, schedule, "cosine", "NAME", "constant, step, cosine, exponential or linear")           \
-    X(REAL, lr_final, 0, "RATE", "cosine, linear: rate at the end")                                \
-    X(REAL, gamma, 0.1, "X", "step, exponential: factor")                                          \
-    X(TEXT, milestones, "", "LIST", "step: epochs, as in 50,100; empty: half and three quarters")  \
-    X(INTEGER, warm_up, 0, "N", "epochs of linear warm-up")                                        \
-    X(TEXT, loss, "cross-entropy", "NAME", "cross-entropy, squared or sigmoid")                    \
-    X(REAL, label_smoothing, 0, "X", "label smoothing")                                            \
-    X(REAL, clip, 0, "NORM", "clip the gradient's norm; 0: do not")                                \
-    X(INTEGER, seed, 1, "N", "seed of everything random")                                          \
-    X(INTEGER, threads, 0, "N", "threads; 0: chosen by the size of the network")                   \
-    SECTION("Decisions")                                                                           \
-    X(FLAG, stop, false, "", "obey the stop advice (it is only given otherwise)")                  \
-    X(FLAG, published_threshold, false, "", "stop: the published C = 0.4 for every layer")         \
-    X(INTEGER, stop_patience, 1, "N", "stop: epochs in a row over the threshold")                  \
-    X(FLAG, spectrum, true, "", "observe the spectra of the layers")                               \
-    X(INTEGER, spectrum_every, 1, "N", "observe them every N epochs")                              \
-    X(TEXT, probe, "train", "KIND", "probe batch: train, augmented or held:N")                     \
-    X(INTEGER, probe_size, 128, "N", "examples in a train or augmented probe batch")               \
-    X(TEXT, keep_by, "head-scaled", "SCORE", "keep by raw, head-scaled or feature-scaled")         \
-    X(TEXT, window, "auto", "KIND", "keep: auto, tail or all")                                     \
-    X(FLAG, skip, true, "", "skip the backward pass of mastered examples")                         \
-    X(TEXT, skip_mode, "corrected", "MODE", "skip: corrected, paper or code")                      \
-    X(REAL, delta, 0.001, "X", "skip: mastered below this second difference of the loss")          \
-    X(INTEGER, check_every, 1, "N", "skip: epochs between checks")                                 \
-    X(REAL, anneal, 0.1, "SHARE", "skip: share of last epochs that use every example")             \
-    SECTION("Run")                                                                                 \
-    X(INTEGER, checkpoint_every, 1, "N", "epochs between checkpoints")                             \
-    X(FLAG, thin, false, "", "drop checkpoints that cannot be the kept one any more")              \
-    X(FLAG, test_each_epoch, true, "", "report test accuracy after every epoch, where there is a test part")
+    SECTION("Model") \
+    X(TEXT, model, "cnn", "SPEC", "architecture, as in mlp:widths=512x512 or resnet20:option=B") \
+    X(REAL, dropout, -1, "RATE", "dropout rate; -1: the architecture's own") \
+    SECTION("Training") \
+    X(INTEGER, epochs, 30, "N", "epochs to train") \
+    X(INTEGER, batch, 128, "N", "examples in a batch") \
+    X(TEXT, optimizer, "sgd", "NAME", "sgd, adam or adamw") \
+    X(REAL, lr, 0, "RATE", "learning rate; 0: 0.05 for sgd, 0.001 for adam and adamw") \
+    X(REAL, momentum, 0.9, "X", "momentum of sgd") \
+    X(FLAG, nesterov, false, "", "Nesterov momentum") \
+    X(REAL, beta1, 0.9, "X", "first decay of adam") \
+    X(REAL, beta2, 0.999, "X", "second decay of adam") \
+    X(REAL, weight_decay, 0.0005, "X", "weight decay (decoupled for adamw)") \
+    X(TEXT, schedule, "cosine", "NAME", "constant, step, cosine, exponential or linear") \
+    X(REAL, lr_final, 0, "RATE", "cosine, linear: rate at the end") \
+    X(REAL, gamma, 0.1, "X", "step, exponential: factor") \
+    X(TEXT, milestones, "", "LIST", "step: epochs, as in 50,100; empty: half and three quarters") \
+    X(INTEGER, warm_up, 0, "N", "epochs of linear warm-up") \
+    X(TEXT, loss, "cross-entropy", "NAME", "cross-entropy, squared or sigmoid") \
+    X(REAL, label_smoothing, 0, "X", "label smoothing") \
+    X(REAL, clip, 0, "NORM", "clip the gradient's norm; 0: do not") \
+    X(INTEGER, seed, 1, "N", "seed of everything random") \
+    X(INTEGER, threads, 0, "N", "threads; 0: chosen by the size of the network") \
+    SECTION("Decisions") \
+    X(FLAG, stop, false, "", "obey the stop advice (it is only given otherwise)") \
+    X(FLAG, published_threshold, false, "", "stop: the published C = 0.4 for every layer") \
+    X(INTEGER, stop_patience, 1, "N", "stop: epochs in a row over the threshold") \
+    X(FLAG, spectrum, true, "", "observe the spectra of the layers") \
+    X(INTEGER, spectrum_every, 1, "N", "observe them every N epochs") \
+    X(TEXT, probe, "train", "KIND", "probe batch: train, augmented or held:N") \
+    X(INTEGER, probe_size, 128, "N", "examples in a train or augmented probe batch") \
+    X(TEXT, keep_by, "head-scaled", "SCORE", "keep by raw, head-scaled or feature-scaled") \
+    X(TEXT, window, "auto", "KIND", "keep: auto, tail or all") \
+    X(FLAG, skip, true, "", "skip the backward pass of mastered examples") \
+    X(TEXT, skip_mode, "corrected", "MODE", "skip: corrected, paper or code") \
+    X(REAL, delta, 0.001, "X", "skip: mastered below this second difference of the loss") \
+    X(INTEGER, check_every, 1, "N", "skip: epochs between checks") \
+    X(REAL, anneal, 0.1, "SHARE", "skip: share of last epochs that use every example") \
+    SECTION("Run") \
+    X(INTEGER, checkpoint_every, 1, "N", "epochs between checkpoints") \
+    X(FLAG, thin, false, "", "drop checkpoints that cannot be the kept one any more") \
+    X(FLAG, test_each_epoch, true, "", \
+      "report test accuracy after every epoch, where there is a test part")
 
 /* Types of fields. */
 #define SONDE__CONFIG_C_TEXT(field) char field[SONDE__CONFIG_TEXT_MAX]
@@ -76,8 +77,7 @@ enum { SONDE__CONFIG_TEXT_MAX = 512 };
 
 typedef struct sonde__config {
 #define SONDE__CONFIG_SECTION(title)
-#define SONDE__CONFIG_FIELD(type, field, initial, placeholder, help)                               \
-    SONDE__CONFIG_C_##type(field);
+#define SONDE__CONFIG_FIELD(type, field, initial, placeholder, help) SONDE__CONFIG_C_##type(field);
     SONDE__CONFIG_LIST(SONDE__CONFIG_SECTION, SONDE__CONFIG_FIELD)
 #undef SONDE__CONFIG_SECTION
 #undef SONDE__CONFIG_FIELD

@@ -31,9 +31,9 @@ typedef struct sonde__epoch_row {
     double train_loss, train_accuracy; /* running, over the epoch's active examples */
     double test_loss, test_accuracy;   /* in [0, 1] */
     double learning_rate;
-    int64_t examples, active;          /* active: trained on in this epoch */
-    double gradient_norm;              /* mean over steps */
-    double seconds;                    /* whole epoch */
+    int64_t examples, active; /* active: trained on in this epoch */
+    double gradient_norm;     /* mean over steps */
+    double seconds;           /* whole epoch */
     double seconds_train, seconds_check, seconds_probe, seconds_spectrum_wait, seconds_test,
         seconds_store;
     double images_per_second;

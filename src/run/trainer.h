@@ -8,17 +8,17 @@
 
 /* What the live line shows. */
 typedef struct sonde__train_progress {
-    int64_t epoch, epochs;      /* epoch counts from 1 */
-    double epoch_share;         /* of the running epoch, [0, 1]; 1: the epoch has ended */
-    double train_loss;          /* running mean of this epoch */
+    int64_t epoch, epochs; /* epoch counts from 1 */
+    double epoch_share;    /* of the running epoch, [0, 1]; 1: the epoch has ended */
+    double train_loss;     /* running mean of this epoch */
     double images_per_second;
-    double active_share;        /* of the examples, this epoch */
-    double head_score;          /* last valid keep score, NaN: none yet */
-    double worst_ratio;         /* of a layer's distance to its threshold, 0: none yet */
-    const char *worst_layer;    /* "" : none yet */
-    double test_accuracy;       /* of the last ended epoch, NaN: none */
+    double active_share;     /* of the examples, this epoch */
+    double head_score;       /* last valid keep score, NaN: none yet */
+    double worst_ratio;      /* of a layer's distance to its threshold, 0: none yet */
+    const char *worst_layer; /* "" : none yet */
+    double test_accuracy;    /* of the last ended epoch, NaN: none */
     double seconds_left;
-    const char *activity;       /* "training", "checking", "loading data", ... */
+    const char *activity; /* "training", "checking", "loading data", ... */
 } sonde__train_progress;
 
 typedef struct sonde__train_hooks {

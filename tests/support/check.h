@@ -30,19 +30,19 @@ static inline sonde_context *check_context(void)
     return context;
 }
 
-#define check_ok(context, call)                                                                    \
-    do {                                                                                           \
-        sonde_status check_status_ = (call);                                                       \
-        if (check_status_ != SONDE_OK)                                                             \
-            fail_msg("%s: %s: %s", #call, sonde_status_name(check_status_),                        \
-                     sonde_context_error(context)->message);                                       \
+#define check_ok(context, call) \
+    do { \
+        sonde_status check_status_ = (call); \
+        if (check_status_ != SONDE_OK) \
+            fail_msg("%s: %s: %s", #call, sonde_status_name(check_status_), \
+                     sonde_context_error(context)->message); \
     } while (0)
 
-#define check_status(call, expected)                                                               \
-    do {                                                                                           \
-        sonde_status check_status_ = (call);                                                       \
-        if (check_status_ != (expected))                                                           \
-            fail_msg("%s: %s, not %s", #call, sonde_status_name(check_status_), #expected);        \
+#define check_status(call, expected) \
+    do { \
+        sonde_status check_status_ = (call); \
+        if (check_status_ != (expected)) \
+            fail_msg("%s: %s, not %s", #call, sonde_status_name(check_status_), #expected); \
     } while (0)
 
 /* Ends the program as "skipped" (ctest code 77) when there is no real data. */
