@@ -20,6 +20,9 @@
  * give a usable one: docs/spectrum.md has the evidence. */
 enum { PUBLISHED_LEAST = 64, CALIBRATED_LEAST = 16 };
 static const double PUBLISHED_ASPECT = 0.8;
+/* With calibration the published constant must also not be reached at random: it is given out where
+ * it is at least the calibrated threshold, but for the precision of the latter. */
+static const double PUBLISHED_SLACK = 1.05;
 static const double BLEED_WIDTHS = 3;
 /* Eigenvalues of a Gram matrix below this share of the largest are rounding errors. */
 static const double ROUNDING = 1e-12;
@@ -168,7 +171,8 @@ static void set_thresholds(const sonde_spectrum_options *options, const sonde__s
                            sonde_spectrum_report *report)
 {
     const bool large = report->rows >= PUBLISHED_LEAST, oblong = report->aspect <= PUBLISHED_ASPECT;
-    report->threshold_published = large && oblong ? options->published_c : 0;
+    const bool rare = null->threshold <= PUBLISHED_SLACK * options->published_c;
+    report->threshold_published = large && oblong && rare ? options->published_c : 0;
     report->threshold_calibrated = null->threshold;
     report->null_mean = null->mean;
     if (null->threshold > 0 || report->threshold_published > 0)
