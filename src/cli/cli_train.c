@@ -104,15 +104,16 @@ static int tell_result(sonde__call *call, const char *folder)
     return exit_status;
 }
 
-static void announce(const sonde__call *call, const char *folder, bool resume)
+/* Told with the first progress, so that a run that cannot begin says only why. */
+static void announce(const sonde__call *call, const char *folder, bool resume, sonde__live *live)
 {
-    if (call->values.quiet)
-        return;
     if (resume)
-        fprintf(stderr, "resuming %s (Ctrl-C ends cleanly)\n", folder);
+        snprintf(live->greeting, sizeof live->greeting, "resuming %s (Ctrl-C ends cleanly)",
+                 folder);
     else
-        fprintf(stderr, "training %s on %s into %s (Ctrl-C ends cleanly)\n", call->config.model,
-                call->config.data, folder);
+        snprintf(live->greeting, sizeof live->greeting,
+                 "training %s on %s into %s (Ctrl-C ends cleanly)", call->config.model,
+                 call->config.data, folder);
 }
 
 int sonde__cli_train_into(sonde__call *call, const char *folder, bool resume)
@@ -126,7 +127,7 @@ int sonde__cli_train_into(sonde__call *call, const char *folder, bool resume)
                                       .progress = sonde__live_progress,
                                       .event = sonde__live_event,
                                       .interrupted = sonde__interrupted};
-    announce(call, folder, resume);
+    announce(call, folder, resume, &live);
     if (resume)
         status = sonde__train_resume(call->context, folder, call->values.epochs, &hooks, &summary);
     else

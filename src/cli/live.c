@@ -171,11 +171,19 @@ static void plain(sonde__live *live, const sonde__train_progress *progress)
     live->printed_epoch = progress->epoch;
 }
 
+static void greet(sonde__live *live)
+{
+    if (live->greeting[0])
+        fprintf(stderr, "%s\n", live->greeting);
+    live->greeting[0] = 0;
+}
+
 void sonde__live_progress(void *user, const sonde__train_progress *progress)
 {
     sonde__live *live = user;
     if (live->quiet)
         return;
+    greet(live);
     if (live->terminal)
         draw(live, progress);
     else
@@ -188,6 +196,7 @@ void sonde__live_event(void *user, const char *text)
     if (live->quiet)
         return;
     sonde__live_end(live);
+    greet(live);
     fprintf(stderr, "%s%s%s\n", live->colour ? "\033[33m" : "", text,
             live->colour ? "\033[0m" : "");
 }

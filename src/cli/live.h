@@ -16,6 +16,7 @@ typedef struct sonde__live {
     bool drawn;            /* a live line stands on the screen */
     double last_draw;      /* monotonic seconds */
     int64_t printed_epoch; /* plain lines: the last epoch told */
+    char greeting[2048];   /* told once when the work has really begun; "": nothing */
 } sonde__live;
 
 void sonde__live_init(sonde__live *live, bool quiet);

@@ -372,7 +372,8 @@ void sonde__words_warnings(const sonde__record *record, sonde__warnings *warning
     number_warnings(record, warnings);
     keep_warnings(record, warnings);
     layer_warnings(record, warnings);
-    for (size_t i = 0; i < record->event_count; i++)
-        warn(warnings, "Epoch %" PRId64 ": %.500s", record->events[i].epoch,
-             record->events[i].text);
+    for (size_t i = 0; i < record->event_count; i++) /* the stop advice has a place of its own */
+        if (strcmp(record->events[i].text, record->summary.decision.stop_reason) != 0)
+            warn(warnings, "Epoch %" PRId64 ": %.500s", record->events[i].epoch,
+                 record->events[i].text);
 }
