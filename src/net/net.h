@@ -17,15 +17,15 @@
 typedef struct sonde__net sonde__net;
 
 typedef enum sonde__mode {
-    SONDE__EVAL,  /* running statistics, no dropout, exact kernels (no Winograd) */
+    SONDE__EVAL, /* running statistics, no dropout, exact kernels (no Winograd) */
     SONDE__TRAIN
 } sonde__mode;
 
 typedef struct sonde__net_options {
-    int threads;    /* 0: the context's */
-    int max_batch;  /* largest batch that will be asked for */
-    uint64_t seed;  /* of initialisation and dropout */
-    bool winograd;  /* allow it in training where it is faster */
+    int threads;   /* 0: the context's */
+    int max_batch; /* largest batch that will be asked for */
+    uint64_t seed; /* of initialisation and dropout */
+    bool winograd; /* allow it in training where it is faster */
 } sonde__net_options;
 
 typedef enum sonde__role {
@@ -41,10 +41,10 @@ typedef struct sonde__parameter {
     const char *name; /* "layer1.0.conv1.weight", as PyTorch would call it */
     sonde__role role;
     int dims;
-    int64_t shape[4];  /* plain */
-    size_t elements;   /* plain */
-    size_t offset;     /* of trained parameters, in the flat arrays */
-    size_t length;     /* there, padding included; 0 for buffers */
+    int64_t shape[4]; /* plain */
+    size_t elements;  /* plain */
+    size_t offset;    /* of trained parameters, in the flat arrays */
+    size_t length;    /* there, padding included; 0 for buffers */
 } sonde__parameter;
 
 /* Takes the graph over (also on failure). Parameters are initialised from the seed. */

@@ -195,14 +195,16 @@ void sonde__softmax_forward(const sonde__form *form, const float *x, float *y)
 
 static void softmax_pixel_gradient(const sonde__form *form, size_t pixel, const float *y, float *dy)
 {
-    double product = 0;
+    double product = 0, sum = 0; /* rounding leaves the sum of y not quite 1 */
     for (int c = 0; c < form->shape.channels; c++) {
         size_t at = sonde__form_index(form, c, pixel);
         product += (double)y[at] * (double)dy[at];
+        sum += (double)y[at];
     }
+    product /= sum;
     for (int c = 0; c < form->shape.channels; c++) {
         size_t at = sonde__form_index(form, c, pixel);
-        dy[at] = y[at] * (dy[at] - (float)product);
+        dy[at] = (float)((double)y[at] * ((double)dy[at] - product));
     }
 }
 

@@ -73,50 +73,50 @@ void sonde__concat_backward(const sonde__form *part, float *dx, const sonde__for
         concat_example(part, dx + (size_t)n * in, whole, first, source + (size_t)n * out, true);
 }
 
-/* One group of channels of one example: every stride-th pixel; `back` puts it in its place. */
-static void shortcut_group(const sonde__form *in, const sonde__form *out, int stride, float *x,
-                           float *y, bool back)
+/* A run of channels that lie side by side in both: `lanes` floats a pixel. */
+typedef struct run_of_lanes {
+    float *in, *out;          /* of the first pixel */
+    size_t in_step, out_step; /* from pixel to pixel */
+    size_t bytes;
+} run_of_lanes;
+
+/* Every stride-th pixel; `back` puts it in its place. */
+static void shortcut_run(const sonde__form *in, const sonde__form *out, int stride,
+                         const run_of_lanes *run, bool back)
 {
-    size_t lanes = (size_t)in->block, width = (size_t)in->shape.width;
+    size_t width = (size_t)in->shape.width;
+    float *target = run->out;
     for (int i = 0; i < out->shape.height; i++) {
         for (int j = 0; j < out->shape.width; j++) {
-            float *at = x + ((size_t)(i * stride) * width + (size_t)(j * stride)) * lanes;
-            memcpy(back ? at : y, back ? y : at, lanes * sizeof *y);
-            y += lanes;
+            size_t pixel = (size_t)(i * stride) * width + (size_t)(j * stride);
+            float *source = run->in + pixel * run->in_step;
+            memcpy(back ? source : target, back ? target : source, run->bytes);
+            target += run->out_step;
         }
     }
 }
 
-/* The same channels in the same lanes of both, and no lane of padding in `in`. */
-static bool same_groups(const sonde__form *in, const sonde__form *out)
+/* Channels from c on that stay side by side, at most to the end of a block of either. */
+static int run_length(const sonde__form *in, const sonde__form *out, int c, int front)
 {
-    return in->block == out->block && in->shape.channels % in->block == 0;
+    int length = in->block - c % in->block;
+    int room = out->block - (c + front) % out->block;
+    length = room < length ? room : length;
+    int left = in->shape.channels - c;
+    return left < length ? left : length;
 }
 
 static void shortcut_example(const sonde__form *in, const sonde__form *out, int stride, float *x,
                              float *y, bool back)
 {
-    size_t from = sonde__form_pixels(in) * (size_t)in->block;
-    size_t to = sonde__form_pixels(out) * (size_t)out->block;
-    for (int g = 0; g < sonde__form_groups(in); g++)
-        shortcut_group(in, out, stride, x + (size_t)g * from, y + (size_t)g * to, back);
-}
-
-/* Different blocks (channels-last): one value at a time. */
-static void shortcut_slow(const sonde__form *in, const sonde__form *out, int stride, float *x,
-                          float *y, bool back)
-{
-    int height = out->shape.height, width = out->shape.width;
-    for (int c = 0; c < in->shape.channels; c++) {
-        for (int i = 0; i < height * width; i++) {
-            int from = i / width * stride * in->shape.width + i % width * stride;
-            float *source = x + sonde__form_index(in, c, (size_t)from);
-            float *target = y + sonde__form_index(out, c, (size_t)i);
-            if (back)
-                *source = *target;
-            else
-                *target = *source;
-        }
+    int front = (out->shape.channels - in->shape.channels) / 2;
+    for (int c = 0; c < in->shape.channels;) {
+        int length = run_length(in, out, c, front);
+        run_of_lanes run = {x + sonde__form_index(in, c, 0),
+                            y + sonde__form_index(out, c + front, 0), (size_t)in->block,
+                            (size_t)out->block, (size_t)length * sizeof *x};
+        shortcut_run(in, out, stride, &run, back);
+        c += length;
     }
 }
 
@@ -124,7 +124,6 @@ static void shortcut(const sonde__form *in, const sonde__form *out, int stride, 
                      bool back)
 {
     size_t from = sonde__form_stride(in), to = sonde__form_stride(out);
-    bool fast = same_groups(in, out);
 #pragma omp parallel for schedule(static) if (parallel(in))
     for (ptrdiff_t n = 0; n < in->batch; n++) {
         float *source = x + (size_t)n * from, *target = y + (size_t)n * to;
@@ -132,10 +131,7 @@ static void shortcut(const sonde__form *in, const sonde__form *out, int stride, 
             memset(source, 0, from * sizeof *source);
         else
             memset(target, 0, to * sizeof *target);
-        if (fast)
-            shortcut_example(in, out, stride, source, target, back);
-        else
-            shortcut_slow(in, out, stride, source, target, back);
+        shortcut_example(in, out, stride, source, target, back);
     }
 }
 
