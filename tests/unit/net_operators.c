@@ -101,14 +101,15 @@ static bool is_buffer(const sonde__parameter *p)
     return p->role == SONDE__ROLE_RUNNING_MEAN || p->role == SONDE__ROLE_RUNNING_VARIANCE;
 }
 
-/* 1e-6 of the largest gradient of the case: what may be left where gradients cancel to zero. */
+/* 1e-6 of the largest gradient of the case, and never below float's precision at 1: what may be left
+ * where gradients cancel to zero. */
 static double gradient_floor(const golden_case *c)
 {
     double largest = 0;
     for (int i = 0; i < c->expected_count; i++)
         if (strncmp(c->expected[i].tensor, "gradient:", 9) == 0)
             largest = fmax(largest, c->expected[i].largest);
-    return 1e-6 * largest;
+    return fmax(1e-6 * largest, 1e-7);
 }
 
 static void compare_parameters(fixture *f, const float *gradients, double relative)
@@ -199,22 +200,22 @@ typedef struct tally {
 enum { COORDINATES = 6 };
 
 /*
- * A few coordinates of one tensor. Where the slopes over h and h / 2 differ, a kink (ReLU, maximum)
+ * A few coordinates of one tensor. Where the slopes over h and h / 4 differ, a kink (ReLU, maximum)
  * lies within h: left out, and counted.
  */
 static void check_slopes(fixture *f, int parameter, float *values, const float *gradient,
                          size_t count, tally *t)
 {
-    float const h = 1.0f / 64;
-    double largest = 1e-3;
+    float const h = 1.0f / 256;
+    double largest = 1e4 * gradient_floor(f->golden);
     for (size_t i = 0; i < count; i++)
         largest = fmax(largest, fabs((double)gradient[i]));
     size_t const step = count / COORDINATES + 1;
     for (size_t i = count / 3 % step; i < count; i += step) {
         double const wide = slope(f, parameter, values, i, h);
-        double const narrow = slope(f, parameter, values, i, h / 2);
+        double const narrow = slope(f, parameter, values, i, h / 4);
         t->checked++;
-        if (fabs(wide - narrow) > 1e-2 * largest)
+        if (fabs(wide - narrow) > 4e-3 * largest)
             t->at_kinks++;
         else if (fabs(narrow - (double)gradient[i]) > 1e-2 * largest)
             fail_msg("%s: %s[%zu]: gradient %.6g, difference %.6g, largest %.3g", f->golden->name,
@@ -223,11 +224,19 @@ static void check_slopes(fixture *f, int parameter, float *values, const float *
     }
 }
 
+/* The recorded values lie on a grid, where exact zeros and ties are common: kinks. */
+static void leave_the_grid(float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] += 0.0625f * ((float)golden_draw(77, i) / 255 - 0.5f);
+}
+
 static void check_derivatives(const golden_case *c, tally *t)
 {
     fixture f;
     size_t count;
     open_fixture(&f, c, 1, false);
+    leave_the_grid(f.x, f.inputs);
     objective(&f);
     check_ok(f.context, sonde__net_backward(f.net, f.r));
     float *input_gradient = floats(f.inputs);
