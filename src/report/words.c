@@ -159,8 +159,8 @@ void sonde__words_keep(const sonde__record *record, sonde__words *words)
     const sonde_keep_choice *keep = &record->summary.decision.keep;
     *words = (sonde__words){.topic = "Keep", .question = "Which epoch is the one to ship?"};
     if (record->epoch_count == 0) {
-        snprintf(words->answer, sizeof words->answer, "Nothing yet");
-        add_line(words, "No epoch has ended so far.");
+        snprintf(words->answer, sizeof words->answer, "No answer");
+        add_line(words, "No epoch has ended.");
         return;
     }
     if (keep->epoch < 0) {
@@ -238,7 +238,7 @@ void sonde__words_stop(const sonde__record *record, sonde__words *words)
     const sonde_decision *decision = &record->summary.decision;
     *words = (sonde__words){.topic = "Stop", .question = "Was more training worth it?"};
     if (record->epoch_count == 0) {
-        snprintf(words->answer, sizeof words->answer, "Nothing yet");
+        snprintf(words->answer, sizeof words->answer, "No answer");
         return;
     }
     if (!decision->stop_advised) {
@@ -261,7 +261,7 @@ void sonde__words_skip(const sonde__record *record, sonde__words *words)
     const sonde_decision *decision = &record->summary.decision;
     *words = (sonde__words){.topic = "Skip", .question = "Which examples needed no training?"};
     if (record->epoch_count == 0) {
-        snprintf(words->answer, sizeof words->answer, "Nothing yet");
+        snprintf(words->answer, sizeof words->answer, "No answer");
         return;
     }
     if (!record->summary.config.skip) {
@@ -369,6 +369,9 @@ void sonde__words_warnings(const sonde__record *record, sonde__warnings *warning
              "); `sonde resume` continues it.",
              record->summary.status, sonde__record_last_epoch(record),
              record->summary.config.epochs);
+    if (strcmp(record->summary.status, "diverged") == 0)
+        warn(warnings, "The run diverged; what is told here ends with epoch %" PRId64 ".",
+             sonde__record_last_epoch(record));
     number_warnings(record, warnings);
     keep_warnings(record, warnings);
     layer_warnings(record, warnings);

@@ -1,7 +1,7 @@
 # Ctrl-C ends a run cleanly, says how to go on, and going on ends like a run never interrupted.
 . "$(dirname "$0")/common.bash"
 
-long=(--model mlp:widths=64 --train-size 2000 --test-size 200 --epochs 400 --threads 1)
+long=(--model mlp:widths=64 --train-size 2000 --test-size 200 --epochs 60 --threads 1)
 for signal in INT TERM; do
     run_folder=runs/$signal
     # A shell script's background jobs ignore SIGINT; python starts the command with it in force.
@@ -27,8 +27,18 @@ PY
     says out '"status":"interrupted"'
 done
 
-epochs=$("$SONDE_PYTHON" -c 'import json; print(json.load(open("out"))["epochs_run"])')
-[ "$epochs" -ge 2 ] && [ "$epochs" -lt 400 ] || fail "epochs after the interrupt: $epochs"
-run 0 resume runs/TERM --epochs $((epochs + 2)) --json --quiet
-says out "\"epochs_run\":$((epochs + 2))"
-says out '"status":"finished"'
+run 0 train "${long[@]}" --run runs/whole --json --quiet
+cp out whole.json
+for run_folder in runs/INT runs/TERM; do
+    run 0 resume $run_folder --json --quiet
+    "$SONDE_PYTHON" - whole.json out <<'PY' || fail "the resumed run ended differently"
+import json, sys
+whole, resumed = (json.load(open(name)) for name in sys.argv[1:])
+for value in (whole, resumed):
+    for name in ("run", "seconds"):
+        value.pop(name)
+assert whole == resumed, (whole, resumed)
+PY
+    cmp -s runs/whole/kept.safetensors $run_folder/kept.safetensors ||
+        fail "the kept checkpoints differ"
+done
