@@ -3,8 +3,8 @@
  *
  * Every byte that the project allocates goes through here. Blocks carry their own size, are aligned
  * to 64 bytes, and are freed through the context that made them. Allocation is safe from any thread;
- * errors are recorded only by the thread that owns the context (a worker hands its status and text
- * to the owner, see sonde__error_copy).
+ * errors are recorded only by the thread that owns the context (a worker allocates quietly and hands
+ * its status to the owner).
  */
 #ifndef SONDE_BASE_CONTEXT_H
 #define SONDE_BASE_CONTEXT_H

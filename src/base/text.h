@@ -27,7 +27,8 @@ void sonde__text_json_string(sonde__text *text, const char *string);
 void sonde__text_html(sonde__text *text, const char *string);
 sonde_status sonde__text_status(const sonde__text *text);
 
-/* strtod that knows only the point, whatever the locale; true when all of `string` was read. */
+/* A decimal number with a point, whatever the locale; true when all of `string` was read. No spaces,
+ * hexadecimal digits, infinities or NaN; a number too large for a double is refused too. */
 bool sonde__parse_double(const char *string, double *value);
 bool sonde__parse_int64(const char *string, int64_t *value);
 

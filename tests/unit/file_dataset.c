@@ -341,7 +341,11 @@ static void check_real(const char *name, const char *sub, size_t train_count, in
         assert_int_equal(counts[k], histogram[k]);
     sonde__dataset_free(context, train);
     sonde__dataset_free(context, test);
-    /* Fewer, when asked. */
+    /* Fewer, when asked; then later batches are not even opened. */
+    if (channels == 1) {
+        sonde_context_free(context);
+        return;
+    }
     request.train_size = 1000;
     request.test_size = 100;
     check_ok(context, sonde__data_load(context, &request, &train, &test));
