@@ -233,6 +233,7 @@ static void draw_accuracy(sonde__text *text, const sonde__record *record, const 
     sonde__plot_axes(&plot);
     mark_kept(&plot, record);
     sonde__plot_line(&plot, x, train, n, "s1");
+    sonde__plot_dots(&plot, x, train, n, "s1", "training accuracy");
     sonde__plot_line(&plot, x, test, n, "s2");
     sonde__plot_dots(&plot, x, test, n, "s2", "test accuracy");
     sonde__plot_diamond(&plot, (double)record->summary.decision.keep.epoch,

@@ -201,7 +201,7 @@ static void draw_law(sonde__plot *plot, const sonde_spectrum_report *report)
 {
     double x[CURVE], y[CURVE];
     for (int i = 0; i < CURVE; i++) {
-        const double share = (i + 0.5) / CURVE;
+        const double share = i / (CURVE - 1.0);
         x[i] = report->mp_low + share * (report->mp_high - report->mp_low);
         y[i] = sonde_marchenko_pastur_density(x[i], report->mp_low, report->mp_high);
         if (y[i] > plot->y.high)
@@ -305,7 +305,8 @@ void sonde__figures_eigenvalues(sonde__text *text, const sonde__record *record)
         if (!row->eigenvalues || row->eigenvalue_count < 2 || !isfinite(row->eigenvalues[0]) ||
             !isfinite(row->eigenvalues[row->eigenvalue_count - 1]))
             continue;
-        if (shown >= SHOWN_LEAST && !row->over)
+        const bool judged = isfinite(list[i].ratio);
+        if ((shown >= SHOWN_LEAST && !row->over) || (shown && !judged))
             break;
         figure_eigenvalues(text, row, shown++);
     }

@@ -10,17 +10,33 @@
 #include "report/style.h"
 #include "report/words.h"
 
+/* Escaped, with a number and its per cent sign kept on one line. */
+static void prose(sonde__text *text, const char *content)
+{
+    char piece[2048];
+    const char *sign;
+    while ((sign = strstr(content, " %")) != NULL && (size_t)(sign - content) < sizeof piece) {
+        snprintf(piece, sizeof piece, "%.*s", (int)(sign - content), content);
+        sonde__text_html(text, piece);
+        sonde__text_add(text, "&#160;%");
+        content = sign + 2;
+    }
+    sonde__text_html(text, content);
+}
+
 static void element(sonde__text *text, const char *open, const char *content, const char *close)
 {
     sonde__text_add(text, open);
-    sonde__text_html(text, content);
+    prose(text, content);
     sonde__text_add(text, close);
 }
 
-/* The last part of the folder's path: what people call the run. */
+/* What people call the run: its folder as they gave it, or the last part of a long path. */
 static const char *run_name(const char *folder)
 {
     const char *name = folder;
+    if (strlen(folder) <= 48)
+        return folder;
     for (const char *at = folder; *at; at++)
         if (*at == '/' && at[1] && at[1] != '/')
             name = at + 1;

@@ -199,6 +199,11 @@ static void tick_text(sonde__plot *plot, double x, double y, const char *anchor,
 {
     char label[48];
     sonde__tick_label(value, step, label, sizeof label);
+    /* About 7 units a letter: a label may not leave the picture on the right. */
+    if (anchor[0] == 'm' && x + 3.5 * (double)strlen(label) > view_width - 2) {
+        anchor = "end";
+        x = view_width - 2;
+    }
     sonde__text_format(plot->text, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
     sonde__text_html(plot->text, label);
     sonde__text_html(plot->text, suffix ? suffix : "");
@@ -210,6 +215,8 @@ static double label_step(const sonde__axis *axis, const double *ticks, int count
 {
     if (axis->logarithmic)
         return pow(10, floor(log10(ticks[index]) + 1e-9));
+    if (axis->whole && count == 1)
+        return 1;
     return count > 1 ? ticks[1] - ticks[0] : round_step((axis->high - axis->low) / 2);
 }
 

@@ -87,7 +87,7 @@ def main():
                                           check=True, text=True).stdout)
         if shown["keep"]["epoch"] is not None:
             assert f"Epoch {shown['keep']['epoch']} of {shown['epochs_run']}" in page.text
-        assert name in page.text
+        assert name in page.text.replace("\xa0", " ")
         if shown["test_used_for"]:
             assert "used only to report accuracy" in page.text
 

@@ -111,7 +111,7 @@ static inline void sample_layers(sonde__record *record, const sample_shape *shap
             row->report.rows = (size_t)shape->eigenvalues;
             row->report.cols = (size_t)shape->eigenvalues * 4;
             row->report.validity = shape->valid && l != 3 ? SONDE_VALID : SONDE_SMALL;
-            row->report.statistic = row->threshold * (0.45 + (0.8 - 0.14 * l) * t * t +
+            row->report.statistic = row->threshold * (0.45 + fmax(-0.3, 0.8 - 0.14 * l) * t * t +
                                                       0.03 * sample_wobble(i, 20 + l));
             row->report.distance = row->report.statistic / 4;
             row->over =
