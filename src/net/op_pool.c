@@ -78,13 +78,38 @@ SONDE_INLINE void max_plane_lanes(const sonde__pool_window *pool, size_t lanes, 
     }
 }
 
+/* The common case, a window of 2 x 2 that moves by 2 inside the image, without a branch. */
+static bool halves(const sonde__pool_window *pool)
+{
+    return pool->kernel == 2 && pool->stride == 2 && pool->padding == 0;
+}
+
+SONDE_INLINE void max_halves(const sonde__pool_window *pool, const size_t lanes,
+                             const float *restrict x, float *restrict y)
+{
+    size_t width = (size_t)pool->in.shape.width * lanes;
+    for (int i = 0; i < pool->out.shape.height; i++) {
+        const float *restrict a = x + 2 * (size_t)i * width, *restrict b = a + width;
+        for (int j = 0; j < pool->out.shape.width; j++) {
+            for (size_t c = 0; c < lanes; c++) {
+                float top = a[c] > a[lanes + c] ? a[c] : a[lanes + c];
+                float bottom = b[c] > b[lanes + c] ? b[c] : b[lanes + c];
+                y[c] = top > bottom ? top : bottom;
+            }
+            a += 2 * lanes;
+            b += 2 * lanes;
+            y += lanes;
+        }
+    }
+}
+
 SONDE_CLONES static void max_plane(const sonde__pool_window *pool, size_t lanes, const float *x,
                                    float *y)
 {
-    if (lanes == 16)
-        max_plane_lanes(pool, 16, x, y);
-    else if (lanes == 8)
-        max_plane_lanes(pool, 8, x, y);
+    if (lanes == 16 && halves(pool))
+        max_halves(pool, 16, x, y);
+    else if (lanes == 8 && halves(pool))
+        max_halves(pool, 8, x, y);
     else
         max_plane_lanes(pool, lanes, x, y);
 }
@@ -133,17 +158,57 @@ SONDE_INLINE void max_plane_gradient_lanes(const sonde__pool_window *pool, size_
     }
 }
 
+/* As max_halves: every value of dx inside a window is written once; the rest was cleared. */
+SONDE_INLINE void max_halves_gradient(const sonde__pool_window *pool, const size_t lanes,
+                                      const float *restrict x, const float *restrict y,
+                                      const float *restrict dy, float *restrict dx)
+{
+    size_t width = (size_t)pool->in.shape.width * lanes;
+    for (int i = 0; i < pool->out.shape.height; i++) {
+        size_t at = 2 * (size_t)i * width;
+        for (int j = 0; j < pool->out.shape.width; j++) {
+            for (size_t c = 0; c < lanes; c++) {
+                float top = y[c], left = dy[c];
+                bool first = x[at + c] == top, second = x[at + lanes + c] == top;
+                bool third = x[at + width + c] == top;
+                dx[at + c] = first ? left : 0;
+                left = first ? 0 : left;
+                dx[at + lanes + c] = second ? left : 0;
+                left = second ? 0 : left;
+                dx[at + width + c] = third ? left : 0;
+                dx[at + width + lanes + c] = third ? 0 : left;
+            }
+            at += 2 * lanes;
+            y += lanes;
+            dy += lanes;
+        }
+    }
+}
+
+/* Clears what no window covers: the last row and column of an odd size. */
+static void clear_rest(const sonde__pool_window *pool, size_t lanes, float *dx)
+{
+    size_t height = (size_t)pool->in.shape.height, width = (size_t)pool->in.shape.width;
+    if (height % 2 != 0)
+        memset(dx + (height - 1) * width * lanes, 0, width * lanes * sizeof *dx);
+    for (size_t i = 0; width % 2 != 0 && i < height; i++)
+        memset(dx + ((i + 1) * width - 1) * lanes, 0, lanes * sizeof *dx);
+}
+
 SONDE_CLONES static void max_plane_gradient(const sonde__pool_window *pool, size_t lanes,
                                             const float *x, const float *y, const float *dy,
                                             float *dx)
 {
+    if (halves(pool) && (lanes == 16 || lanes == 8)) {
+        clear_rest(pool, lanes, dx);
+        if (lanes == 16)
+            max_halves_gradient(pool, 16, x, y, dy, dx);
+        else
+            max_halves_gradient(pool, 8, x, y, dy, dx);
+        return;
+    }
     memset(dx, 0, sonde__form_pixels(&pool->in) * lanes * sizeof *dx);
-    if (lanes == 16)
-        max_plane_gradient_lanes(pool, 16, x, y, dy, dx);
-    else if (lanes == 8)
-        max_plane_gradient_lanes(pool, 8, x, y, dy, dx);
-    else
-        max_plane_gradient_lanes(pool, lanes, x, y, dy, dx);
+    max_plane_gradient_lanes(pool, lanes, x, y, dy, dx);
 }
 
 void sonde__max_pool_backward(const sonde__pool_window *pool, const float *x, const float *y,

@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include "base/random.h"
+#include "failing.h"
 #include "net/graph.h"
 #include "net/net.h"
 
@@ -204,12 +205,278 @@ static void gradients_of_a_joining_net_match_differences(void **state)
     check_network(joining_net, 4);
 }
 
+/* --- the whole object ------------------------------------------------------------------------- */
+
+/* Logits of one batch, copied. */
+static float *logits_of(sonde_context *context, sonde__net *net, sonde__mode mode, const float *x,
+                        int n)
+{
+    const float *logits = NULL;
+    check_ok(context, sonde__net_forward(net, mode, x, n, 5, &logits));
+    float *copy = malloc((size_t)n * OUTPUTS * sizeof *copy);
+    assert_non_null(copy);
+    memcpy(copy, logits, (size_t)n * OUTPUTS * sizeof *copy);
+    return copy;
+}
+
+static void train_step(sonde_context *context, sonde__net *net, const float *x, int n,
+                       const float *direction)
+{
+    size_t count;
+    const float *logits = NULL;
+    check_ok(context, sonde__net_forward(net, SONDE__TRAIN, x, n, 5, &logits));
+    check_ok(context, sonde__net_backward(net, direction));
+    float *weights = sonde__net_weights(net, &count);
+    const float *gradients = sonde__net_gradients(net, &count);
+    for (size_t i = 0; i < count; i++)
+        weights[i] -= 0.01F * gradients[i];
+    sonde__net_weights_changed(net);
+}
+
+static void check_same_bits(const float *a, const float *b, size_t count)
+{
+    assert_memory_equal(a, b, count * sizeof *a);
+}
+
+static void check_same_weights(sonde__net *a, sonde__net *b)
+{
+    size_t count, other;
+    const float *left = sonde__net_weights(a, &count), *right = sonde__net_weights(b, &other);
+    assert_int_equal(count, other);
+    check_same_bits(left, right, count);
+}
+
+typedef struct pair {
+    sonde_context *context;
+    sonde__net *a, *b;
+    float *x, *direction;
+} pair;
+
+static pair open_pair(make_graph make, uint64_t seed_a, uint64_t seed_b)
+{
+    pair p = {.context = check_context()};
+    p.a = make_net(p.context, make, 8, seed_a);
+    p.b = make_net(p.context, make, 8, seed_b);
+    p.x = random_values(8 * input_count(p.a), 11);
+    p.direction = random_values((size_t)8 * OUTPUTS, 12);
+    return p;
+}
+
+static void close_pair(pair *p)
+{
+    sonde__net_free(p->a);
+    sonde__net_free(p->b);
+    free(p->x);
+    free(p->direction);
+    assert_int_equal(sonde_context_memory_used(p->context), 0);
+    sonde_context_free(p->context);
+}
+
+static void the_same_seed_gives_the_same_bits(void **state)
+{
+    (void)state;
+    make_graph const makers[] = {residual_net, plain_net, joining_net};
+    for (size_t m = 0; m < 3; m++) {
+        pair p = open_pair(makers[m], 4, 4);
+        for (int i = 0; i < 3; i++) {
+            train_step(p.context, p.a, p.x, 8, p.direction);
+            train_step(p.context, p.b, p.x, 8, p.direction);
+        }
+        check_same_weights(p.a, p.b);
+        close_pair(&p);
+    }
+}
+
+static void another_seed_gives_other_weights(void **state)
+{
+    (void)state;
+    size_t count;
+    pair p = open_pair(plain_net, 4, 5);
+    const float *a = sonde__net_weights(p.a, &count), *b = sonde__net_weights(p.b, &count);
+    assert_memory_not_equal(a, b, count * sizeof *a);
+    close_pair(&p);
+}
+
+static void export_and_import_carry_a_network_over_exactly(void **state)
+{
+    (void)state;
+    size_t count;
+    pair p = open_pair(residual_net, 1, 2);
+    train_step(p.context, p.a, p.x, 8, p.direction); /* so that running statistics differ too */
+    for (int i = 0; i < sonde__net_parameter_count(p.a); i++) {
+        size_t elements = sonde__net_parameter(p.a, i)->elements;
+        float *plain = malloc(elements * sizeof *plain);
+        sonde__net_export(p.a, sonde__net_weights(p.a, &count), i, plain);
+        sonde__net_import(p.b, sonde__net_weights(p.b, &count), i, plain);
+        free(plain);
+    }
+    sonde__net_weights_changed(p.b);
+    check_same_weights(p.a, p.b);
+    float *a = logits_of(p.context, p.a, SONDE__EVAL, p.x, 8);
+    float *b = logits_of(p.context, p.b, SONDE__EVAL, p.x, 8);
+    check_same_bits(a, b, (size_t)8 * OUTPUTS);
+    free(a);
+    free(b);
+    close_pair(&p);
+}
+
+/* One network sees many batch sizes and modes between, more than it keeps plans for. */
+static void other_batch_sizes_between_change_nothing(void **state)
+{
+    (void)state;
+    pair p = open_pair(plain_net, 3, 3);
+    for (int round = 0; round < 2; round++) {
+        for (int n = 1; n <= 8; n++) {
+            free(logits_of(p.context, p.a, SONDE__EVAL, p.x, n));
+            free(logits_of(p.context, p.a, SONDE__TRAIN, p.x, n));
+        }
+        train_step(p.context, p.a, p.x, 7, p.direction);
+        train_step(p.context, p.b, p.x, 7, p.direction);
+        check_same_weights(p.a, p.b);
+    }
+    close_pair(&p);
+}
+
+/* In eval mode an example's logits do not depend on its company. */
+static void eval_treats_examples_one_by_one(void **state)
+{
+    (void)state;
+    pair p = open_pair(residual_net, 3, 3);
+    size_t features = input_count(p.a);
+    float *all = logits_of(p.context, p.a, SONDE__EVAL, p.x, 8);
+    for (int i = 0; i < 8; i++) {
+        float *one = logits_of(p.context, p.a, SONDE__EVAL, p.x + (size_t)i * features, 1);
+        for (int k = 0; k < OUTPUTS; k++)
+            check_close((double)one[k], (double)all[i * OUTPUTS + k], 1e-5, 1e-5, "logit");
+        free(one);
+    }
+    free(all);
+    close_pair(&p);
+}
+
+static void the_head_gives_the_logits(void **state)
+{
+    (void)state;
+    pair p = open_pair(joining_net, 3, 3); /* its head has no bias */
+    sonde__net_head_view view;
+    check_status(sonde__net_head(p.a, &view), SONDE_ERROR_STATE);
+    float *logits = logits_of(p.context, p.a, SONDE__EVAL, p.x, 4);
+    check_ok(p.context, sonde__net_head(p.a, &view));
+    assert_int_equal(view.features_count, 11 * 18 * 6);
+    assert_int_equal(view.outputs, OUTPUTS);
+    assert_string_equal(view.name, "head");
+    for (int i = 0; i < 4 * OUTPUTS; i++) {
+        double sum = 0;
+        for (int j = 0; j < view.features_count; j++)
+            sum += (double)view.features[i / OUTPUTS * view.features_count + j] *
+                   (double)view.weight[i % OUTPUTS * view.features_count + j];
+        check_close((double)logits[i], sum, 1e-5, 1e-5, "logit");
+    }
+    free(logits);
+    close_pair(&p);
+}
+
+static void backward_without_a_training_forward_is_refused(void **state)
+{
+    (void)state;
+    pair p = open_pair(plain_net, 3, 3);
+    check_status(sonde__net_backward(p.a, p.direction), SONDE_ERROR_STATE);
+    free(logits_of(p.context, p.a, SONDE__EVAL, p.x, 4));
+    check_status(sonde__net_backward(p.a, p.direction), SONDE_ERROR_STATE);
+    const float *logits;
+    check_status(sonde__net_forward(p.a, SONDE__EVAL, p.x, 0, 0, &logits), SONDE_ERROR_ARGUMENT);
+    check_status(sonde__net_forward(p.a, SONDE__EVAL, p.x, 9, 0, &logits), SONDE_ERROR_ARGUMENT);
+    close_pair(&p);
+}
+
+static void dropout_is_drawn_by_the_step_and_off_in_eval(void **state)
+{
+    (void)state;
+    pair p = open_pair(plain_net, 3, 3);
+    float *eval = logits_of(p.context, p.a, SONDE__EVAL, p.x, 4);
+    float *again = logits_of(p.context, p.a, SONDE__EVAL, p.x, 4);
+    check_same_bits(eval, again, (size_t)4 * OUTPUTS);
+    float *train = logits_of(p.context, p.a, SONDE__TRAIN, p.x, 4);
+    const float *other = NULL;
+    check_ok(p.context, sonde__net_forward(p.a, SONDE__TRAIN, p.x, 4, 6, &other));
+    assert_memory_not_equal(train, other, (size_t)4 * OUTPUTS * sizeof *train);
+    assert_memory_not_equal(train, eval, (size_t)4 * OUTPUTS * sizeof *train);
+    free(eval);
+    free(again);
+    free(train);
+    close_pair(&p);
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* conv, norm, add, pool, linear: small, since it runs once for every allocation. */
+static sonde_status build_small(sonde_context *context, sonde__graph **graph)
+{
+    sonde__graph *g = NULL;
+    SONDE_TRY(sonde__graph_create(context, &g));
+    sonde__node x = sonde__graph_input(g, (sonde__shape){2, 4, 4});
+    sonde__node y = sonde__graph_conv_simple(g, NULL, x, 2, 3, 1, 1, true);
+    y = sonde__graph_batch_norm(g, NULL, y);
+    x = sonde__graph_unary(g, SONDE__OP_RELU, sonde__graph_binary(g, SONDE__OP_ADD, y, x));
+    x = sonde__graph_linear(g, NULL, x, OUTPUTS, true);
+    sonde_status status = sonde__graph_finish(g, x);
+    if (status != SONDE_OK)
+        sonde__graph_free(g);
+    else
+        *graph = g;
+    return status;
+}
+
+static sonde_status use_net(sonde__net *net)
+{
+    float x[2 * 32] = {1}, direction[2 * OUTPUTS] = {1};
+    const float *logits = NULL;
+    sonde__net_head_view view;
+    SONDE_TRY(sonde__net_forward(net, SONDE__TRAIN, x, 2, 0, &logits));
+    SONDE_TRY(sonde__net_backward(net, direction));
+    SONDE_TRY(sonde__net_forward(net, SONDE__EVAL, x, 1, 0, &logits));
+    return sonde__net_head(net, &view);
+}
+
+static sonde_status whole_life(sonde_context *context, void *argument)
+{
+    (void)argument;
+    sonde__graph *graph = NULL;
+    sonde__net *net = NULL;
+    sonde__net_options options = {.threads = 1, .max_batch = 2, .seed = 1};
+    SONDE_TRY(build_small(context, &graph));
+    SONDE_TRY(sonde__net_create(context, graph, &options, &net));
+    sonde_status status = use_net(net);
+    if (status != SONDE_OK) { /* the handle stays usable */
+        sonde_status second = use_net(net);
+        if (second != SONDE_OK && second != SONDE_ERROR_MEMORY)
+            status = second;
+    }
+    sonde__net_free(net);
+    return status;
+}
+
+static void memory_that_runs_out_anywhere_is_a_status(void **state)
+{
+    (void)state;
+    failing_run(whole_life, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_a_residual_net_match_differences),
         cmocka_unit_test(gradients_of_a_plain_net_match_differences),
         cmocka_unit_test(gradients_of_a_joining_net_match_differences),
+        cmocka_unit_test(the_same_seed_gives_the_same_bits),
+        cmocka_unit_test(another_seed_gives_other_weights),
+        cmocka_unit_test(export_and_import_carry_a_network_over_exactly),
+        cmocka_unit_test(other_batch_sizes_between_change_nothing),
+        cmocka_unit_test(eval_treats_examples_one_by_one),
+        cmocka_unit_test(the_head_gives_the_logits),
+        cmocka_unit_test(backward_without_a_training_forward_is_refused),
+        cmocka_unit_test(dropout_is_drawn_by_the_step_and_off_in_eval),
+        cmocka_unit_test(memory_that_runs_out_anywhere_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
