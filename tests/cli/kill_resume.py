@@ -17,7 +17,7 @@ EPOCHS = 10
 OPTIONS = ["--model", "mlp:widths=64x32,dropout=0.1", "--train-size", "1500", "--test-size", "200",
            "--epochs", str(EPOCHS), "--batch", "25", "--threads", "1", "--delta", "0.1", "--augment",
            "--probe", "held:64,train", "--quiet"]
-LEAST_KILLS, MOST_KILLS = 4, 14
+LEAST_KILLS, MOST_KILLS = 3, 16
 TIMES = {"seconds", "seconds_train", "seconds_check", "seconds_probe", "seconds_spectrum_wait",
          "seconds_test", "seconds_store", "images_per_second", "memory_peak"}
 
@@ -111,7 +111,7 @@ def main():
         kills, epochs = 0, set()
         while kills < MOST_KILLS and last_epoch(cut) < EPOCHS:
             verb = "resume" if has_begun(cut) else "train"
-            wait = random.uniform(0.02, 0.5 * length)
+            wait = random.uniform(0.02, 0.35 * length)
             kills += run_and_kill(verb, cut, wait)
             epochs.add(last_epoch(cut))
         run_whole("resume" if has_begun(cut) else "train", cut)
