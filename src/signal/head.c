@@ -100,6 +100,34 @@ static inline double exp_negative(double x)
 }
 
 SONDE_CLONES
+static void convert_floats(double *out, const float *in, size_t n)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        out[i] = (double)in[i];
+}
+
+/* sonde__matrix_row, with a faster way for the common format. */
+static void read_row(const sonde_matrix *matrix, size_t row, size_t first, size_t n, double *out)
+{
+    if (matrix->dtype == SONDE_F32)
+        convert_floats(out,
+                       (const float *)matrix->data + row * sonde__matrix_stride(matrix) + first, n);
+    else
+        sonde__matrix_row(matrix, row, first, n, out);
+}
+
+SONDE_CLONES
+static bool all_finite(const double *x, size_t n)
+{
+    int bad = 0;
+#pragma omp simd reduction(| : bad)
+    for (size_t i = 0; i < n; i++)
+        bad |= !(fabs(x[i]) <= DBL_MAX);
+    return !bad;
+}
+
+SONDE_CLONES
 static double largest_of(const double *x, size_t n)
 {
     double largest = -INFINITY;
@@ -162,7 +190,7 @@ static void target_row(const head_work *work, size_t row, double *out)
 {
     const sonde_head_batch *batch = work->batch;
     if (batch->targets.data) {
-        sonde__matrix_row(&batch->targets, row, 0, work->outputs, out);
+        read_row(&batch->targets, row, 0, work->outputs, out);
         return;
     }
     for (size_t c = 0; c < work->outputs; c++)
@@ -189,31 +217,50 @@ static double largest_without(const double *x, size_t n, size_t skip)
     return larger(largest_of(x, skip), largest_of(x + skip + 1, n - skip - 1));
 }
 
-static double softmax_loss(const head_work *work, size_t row, const double *o, row_facts *facts,
-                           double sum)
+/* Sums of exponentials of one row: without the label's term, and with it. Without targets the label is
+ * kept apart, so that neither loss nor residual of a well-fitted row drowns in the 1 that would be
+ * subtracted. */
+typedef struct row_sums {
+    double all, others, weighted;
+} row_sums;
+
+static row_sums row_sums_of(const head_work *work, size_t row, double largest)
+{
+    const double *o = work->logits;
+    size_t n = work->outputs;
+    row_sums sums = {0};
+    if (work->batch->targets.data) {
+        sums.all = exp_sums(o, n, largest, &sums.weighted);
+        return sums;
+    }
+    size_t y = (size_t)work->batch->labels[row];
+    double before, after, own = exp_negative(o[y] - largest);
+    sums.others = exp_sums(o, y, largest, &before);
+    sums.others += exp_sums(o + y + 1, n - y - 1, largest, &after);
+    sums.all = sums.others + own;
+    sums.weighted = before + after + own * (o[y] - largest);
+    return sums;
+}
+
+static double softmax_loss(const head_work *work, size_t row, row_facts *facts,
+                           const row_sums *sums)
 {
     const sonde_head_batch *batch = work->batch;
-    double log_sum = facts->largest + log(sum);
-    if (!batch->targets.data) {
-        /* Without the label's own term, so that neither loss nor residual of a well-fitted row
-         * drowns in the 1 that would be subtracted. */
-        size_t y = (size_t)batch->labels[row];
-        double ignored,
-            others = exp_sums(o, y, facts->largest, &ignored) +
-                     exp_sums(o + y + 1, work->outputs - y - 1, facts->largest, &ignored);
-        double smoothing = batch->label_smoothing;
-        facts->label_residual = -others / sum + smoothing - smooth_base(work);
-        double own = exp_negative(o[y] - facts->largest);
-        double hard = own > others ? log1p(others / own) : log_sum - o[y];
-        if (smoothing == 0)
-            return hard;
-        double mean = sum_of(o, work->outputs) / (double)work->outputs;
-        return (1 - smoothing) * hard + smoothing * (log_sum - mean);
+    const double *o = work->logits;
+    double log_sum = facts->largest + log(sums->all), loss = 0;
+    if (batch->targets.data) {
+        for (size_t c = 0; c < work->outputs; c++)
+            loss += work->targets[c] * (log_sum - o[c]);
+        return loss;
     }
-    double loss = 0;
-    for (size_t c = 0; c < work->outputs; c++)
-        loss += work->targets[c] * (log_sum - o[c]);
-    return loss;
+    double own_logit = o[batch->labels[row]], smoothing = batch->label_smoothing;
+    facts->label_residual = -sums->others / sums->all + smoothing - smooth_base(work);
+    double own = exp_negative(own_logit - facts->largest);
+    double hard = own > sums->others ? log1p(sums->others / own) : log_sum - own_logit;
+    if (smoothing == 0)
+        return hard;
+    double mean = sum_of(o, work->outputs) / (double)work->outputs;
+    return (1 - smoothing) * hard + smoothing * (log_sum - mean);
 }
 
 static double sigmoid_loss(head_work *work, const double *o, double *entropy, double *best)
@@ -238,11 +285,11 @@ static double squared_loss(const head_work *work, const double *o)
 
 static void add_softmax_row(head_work *work, size_t row, row_facts *facts, double second)
 {
-    double weighted, sum = exp_sums(work->logits, work->outputs, facts->largest, &weighted);
-    facts->scale = 1 / sum;
-    work->loss += softmax_loss(work, row, work->logits, facts, sum);
+    const row_sums sums = row_sums_of(work, row, facts->largest);
+    facts->scale = 1 / sums.all;
+    work->loss += softmax_loss(work, row, facts, &sums);
     work->confidence += facts->scale;
-    work->entropy += log(sum) - weighted * facts->scale;
+    work->entropy += log(sums.all) - sums.weighted * facts->scale;
     if (work->outputs > 1)
         work->margin += (1 - exp_negative(second - facts->largest)) * facts->scale;
 }
@@ -259,12 +306,12 @@ static void add_sigmoid_row(head_work *work, double largest, double second)
 
 static bool row_is_finite(head_work *work, size_t row)
 {
-    sonde__matrix_row(&work->batch->logits, row, 0, work->outputs, work->logits);
+    read_row(&work->batch->logits, row, 0, work->outputs, work->logits);
     bool by_labels = work->batch->kind == SONDE_HEAD_SOFTMAX && !work->batch->targets.data;
     if (!by_labels)
         target_row(work, row, work->targets);
-    return sonde__count_nonfinite(work->logits, work->outputs, NULL) == 0 &&
-           (by_labels || sonde__count_nonfinite(work->targets, work->outputs, NULL) == 0);
+    return all_finite(work->logits, work->outputs) &&
+           (by_labels || all_finite(work->targets, work->outputs));
 }
 
 static void add_row(head_work *work, size_t row)
@@ -313,7 +360,7 @@ static void subtract_targets(const head_work *work, size_t row, size_t first, si
     double targets[STRETCH];
     for (size_t i = 0; i < n; i += STRETCH) {
         size_t m = n - i < STRETCH ? n - i : STRETCH;
-        sonde__matrix_row(&work->batch->targets, row, first + i, m, targets);
+        read_row(&work->batch->targets, row, first + i, m, targets);
         for (size_t j = 0; j < m; j++)
             out[i + j] -= targets[j];
     }
@@ -324,7 +371,7 @@ static void fill_residuals(const void *user, size_t row, size_t first, size_t n,
 {
     const head_work *work = user;
     const sonde_head_batch *batch = work->batch;
-    sonde__matrix_row(&batch->logits, row, first, n, out);
+    read_row(&batch->logits, row, first, n, out);
     const row_facts *facts = &work->facts[row];
     if (batch->kind == SONDE_HEAD_SOFTMAX)
         softmax_stretch(out, n, facts->largest, facts->scale * facts->target_sum);
@@ -343,7 +390,7 @@ static void fill_residuals(const void *user, size_t row, size_t first, size_t n,
 
 static void fill_features(const void *user, size_t row, size_t first, size_t n, double *out)
 {
-    sonde__matrix_row(user, row, first, n, out);
+    read_row(user, row, first, n, out);
 }
 
 /* --- patches ----------------------------------------------------------------------------------- */
@@ -559,12 +606,12 @@ static sonde_validity weight_norm(head_work *work, size_t features, double *row,
     if (!weight->data)
         return SONDE_NOT_MEASURED;
     for (size_t c = 0; c < weight->rows; c++) {
-        sonde__matrix_row(weight, c, 0, features, row);
+        read_row(weight, c, 0, features, row);
         double part = 0;
 #pragma omp simd reduction(+ : part)
         for (size_t j = 0; j < features; j++)
             part += row[j] * row[j];
-        if (!isfinite(part) && sonde__count_nonfinite(row, features, NULL) > 0)
+        if (!isfinite(part) && !all_finite(row, features))
             return SONDE_NOT_FINITE;
         sum += part;
     }
@@ -576,7 +623,7 @@ static bool has_nonfinite(const sonde__rows *rows, double *row)
 {
     for (size_t i = 0; i < rows->rows; i++) {
         rows->fill(rows->user, i, 0, rows->cols, row);
-        if (sonde__count_nonfinite(row, rows->cols, NULL) > 0)
+        if (!all_finite(row, rows->cols))
             return true;
     }
     return false;

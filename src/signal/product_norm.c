@@ -21,9 +21,9 @@
 
 enum {
     TILE = 4,         /* rows on either side of a Gram tile: 16 accumulators */
-    PANEL = 16,       /* rows that stay in the first cache while the others stream past */
-    DEPTH = 256,      /* columns converted at a time in the Gram form */
-    GRAM_PITCH = 264, /* DEPTH and a cache line, so that rows do not fall on the same cache sets */
+    PANEL = 8,        /* rows that stay in the first cache while the others stream past */
+    DEPTH = 512,      /* columns converted at a time in the Gram form */
+    GRAM_PITCH = 520, /* DEPTH and a cache line, so that rows do not fall on the same cache sets */
     STRIP = 64,       /* outputs per strip of the direct form */
     CHUNK = 32,       /* rows converted at a time in the direct form */
     DIRECT_ROWS = 8,  /* outputs by features in one direct tile: 16 accumulators */
@@ -56,9 +56,11 @@ static void gram_tile(const double *a, const double *b, size_t depth, double *gr
     }
     for (int i = 0; i < TILE; i++)
         for (int j = 0; j < TILE; j++) {
-            sonde__vector8 s = sum[i][j];
-            gram[(size_t)i * pitch + (size_t)j] +=
-                ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+            double lanes[8], total = 0;
+            memcpy(lanes, &sum[i][j], sizeof lanes);
+            for (int lane = 0; lane < 8; lane++)
+                total += lanes[lane];
+            gram[(size_t)i * pitch + (size_t)j] += total;
         }
 }
 
