@@ -362,53 +362,86 @@ sonde_status sonde_mastery_record(sonde_mastery *mastery, const uint64_t *ids, c
 
 /* --- judging ----------------------------------------------------------------------------------- */
 
+/* The roles of the planes in one check, cut loose from the object so that the loops are plain. */
+typedef struct planes {
+    float *pending, *newest, *second, *d2;
+    const float *d2_last;
+    uint8_t *chain, *state;
+} planes;
+
 /*
  * One check over all examples: appends |D2|, lengthens or restarts the chains, and shifts the state
- * one bit to the left with the new judgement in bit 0.
+ * one bit to the left with the new judgement in bit 0. Returns how many losses were not finite.
+ * Without branches: a |D2| over values that are not there is written too, and out of every chain.
  */
-static void judge_all(sonde_mastery *mastery)
+SONDE_CLONES
+static uint64_t judge_all(const planes *p, size_t known, int needed)
 {
-    bool code = mastery->options.mode == SONDE_MASTERY_CODE;
-    int window = mastery->options.window, needed = mastery->needed;
-    float *restrict pending = loss_plane(mastery, 0);
-    float *restrict newest = loss_plane(mastery, 1);
-    const float *restrict second = loss_plane(mastery, 2);
-    float *restrict d2 = d2_plane(mastery, 0);
-    const float *restrict d2_last = d2_plane(mastery, window - 1);
-    uint8_t *restrict chain = mastery->chain;
-    uint8_t *restrict state = mastery->state;
+    const float *restrict pending = p->pending, *restrict newest = p->newest;
+    const float *restrict second = p->second;
+    float *restrict d2 = p->d2;
+    uint8_t *restrict chain = p->chain, *restrict state = p->state;
     uint64_t not_finite = 0;
-    for (size_t i = 0; i < mastery->known; i++) {
-        float loss = pending[i];
-        int length = chain[i], mastered = state[i] & MASTERED;
+    for (size_t i = 0; i < known; i++)
+        d2[i] = (float)fabs((double)pending[i] - 2.0 * (double)newest[i] + (double)second[i]);
+    for (size_t i = 0; i < known; i++) {
+        unsigned bad = pending[i] == INFINITY, missing = pending[i] == NO_LOSS;
+        unsigned longer = chain[i] + (unsigned)(chain[i] < needed);
+        chain[i] = (uint8_t)((bad | missing) ? 0 : longer);
+        unsigned mastered = state[i] & MASTERED;
+        state[i] = (uint8_t)((mastered << 1 | (mastered & ~bad)) & 3u);
+        not_finite += bad;
+    }
+    return not_finite;
+}
+
+/* The same as the authors' script has it: an example without a loss keeps its history (its values
+ * move with the planes, which change roles after this), and its last |D2| counts again. */
+static uint64_t judge_all_as_script(const planes *p, size_t known, int needed)
+{
+    uint64_t not_finite = 0;
+    for (size_t i = 0; i < known; i++) {
+        float loss = p->pending[i];
+        int length = p->chain[i], mastered = p->state[i] & MASTERED;
         if (loss == INFINITY) {
             not_finite++;
-            length = 0;
-            mastered = 0;
+            length = mastered = 0;
         } else if (loss != NO_LOSS) {
-            d2[i] = (float)fabs((double)loss - 2.0 * (double)newest[i] + (double)second[i]);
+            p->d2[i] =
+                (float)fabs((double)loss - 2.0 * (double)p->newest[i] + (double)p->second[i]);
             length += length < needed;
-        } else if (code) {
-            if (window > 1)
-                d2[i] = d2_last[i];
-            length += length >= 3 && length < needed;
-            /* The history stays: it moves with the planes, which change roles after this. */
-            pending[i] = newest[i];
-            newest[i] = second[i];
         } else {
-            length = 0;
+            p->d2[i] = p->d2_last[i];
+            length += length >= 3 && length < needed;
+            p->pending[i] = p->newest[i];
+            p->newest[i] = p->second[i];
         }
-        chain[i] = (uint8_t)length;
-        state[i] = (uint8_t)((state[i] << 1 | mastered) & 3);
+        p->chain[i] = (uint8_t)length;
+        p->state[i] = (uint8_t)(((p->state[i] & MASTERED) << 1 | mastered) & 3);
     }
-    mastery->not_finite_now += not_finite;
+    return not_finite;
+}
+
+static void judge(sonde_mastery *mastery)
+{
+    const planes p = {loss_plane(mastery, 0),
+                      loss_plane(mastery, 1),
+                      loss_plane(mastery, 2),
+                      d2_plane(mastery, 0),
+                      d2_plane(mastery, mastery->options.window - 1),
+                      mastery->chain,
+                      mastery->state};
+    mastery->not_finite_now += mastery->options.mode == SONDE_MASTERY_CODE
+                                   ? judge_all_as_script(&p, mastery->known, mastery->needed)
+                                   : judge_all(&p, mastery->known, mastery->needed);
 }
 
 /* The mean of the last `window` |D2| against delta, where the chain is long enough. */
+SONDE_CLONES
 static void apply_threshold(sonde_mastery *mastery)
 {
     enum { BLOCK = 512 };
-    int window = mastery->options.window;
+    int window = mastery->options.window, needed = mastery->needed;
     double limit = mastery->options.delta * window;
     double sum[BLOCK];
     for (size_t first = 0; first < mastery->known; first += BLOCK) {
@@ -419,10 +452,11 @@ static void apply_threshold(sonde_mastery *mastery)
             for (size_t i = 0; i < n; i++)
                 sum[i] += (double)d2[i];
         }
+        uint8_t *state = mastery->state + first;
+        const uint8_t *chain = mastery->chain + first;
         for (size_t i = 0; i < n; i++) {
-            uint8_t *state = &mastery->state[first + i];
-            if (mastery->chain[first + i] >= mastery->needed)
-                *state = (uint8_t)((*state & MASTERED_BEFORE) | (sum[i] < limit));
+            unsigned judged = (state[i] & (unsigned)MASTERED_BEFORE) | (sum[i] < limit);
+            state[i] = (uint8_t)(chain[i] >= needed ? judged : state[i]);
         }
     }
 }
@@ -469,7 +503,7 @@ static void clear_pending(sonde_mastery *mastery)
 
 static void check(sonde_mastery *mastery)
 {
-    judge_all(mastery);
+    judge(mastery);
     mastery->d2_turn = (mastery->d2_turn + 1) % mastery->options.window;
     apply_threshold(mastery);
     keep_old_set_if_empty(mastery);
