@@ -399,25 +399,29 @@ static uint64_t judge_all(const planes *p, size_t known, int needed)
  * move with the planes, which change roles after this), and its last |D2| counts again. */
 static uint64_t judge_all_as_script(const planes *p, size_t known, int needed)
 {
+    float *restrict pending = p->pending, *restrict newest = p->newest;
+    const float *restrict second = p->second;
+    uint8_t *restrict chain = p->chain, *restrict state = p->state;
+    float *d2 = p->d2;
+    const float *d2_last = p->d2_last; /* the same plane as d2 where the window is 1 */
     uint64_t not_finite = 0;
     for (size_t i = 0; i < known; i++) {
-        float loss = p->pending[i];
-        int length = p->chain[i], mastered = p->state[i] & MASTERED;
+        float loss = pending[i];
+        int length = chain[i], mastered = state[i] & MASTERED;
         if (loss == INFINITY) {
             not_finite++;
             length = mastered = 0;
         } else if (loss != NO_LOSS) {
-            p->d2[i] =
-                (float)fabs((double)loss - 2.0 * (double)p->newest[i] + (double)p->second[i]);
+            d2[i] = (float)fabs((double)loss - 2.0 * (double)newest[i] + (double)second[i]);
             length += length < needed;
         } else {
-            p->d2[i] = p->d2_last[i];
+            d2[i] = d2_last[i];
             length += length >= 3 && length < needed;
-            p->pending[i] = p->newest[i];
-            p->newest[i] = p->second[i];
+            pending[i] = newest[i];
+            newest[i] = second[i];
         }
-        p->chain[i] = (uint8_t)length;
-        p->state[i] = (uint8_t)(((p->state[i] & MASTERED) << 1 | mastered) & 3);
+        chain[i] = (uint8_t)length;
+        state[i] = (uint8_t)(((state[i] & MASTERED) << 1 | mastered) & 3);
     }
     return not_finite;
 }
