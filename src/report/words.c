@@ -84,9 +84,7 @@ static void keep_sureness(const sonde_keep_choice *keep, sonde__words *words)
                  warnings == 1 ? "" : "s");
     } else if (keep->second_epoch >= 0) {
         words->tone = SONDE__TONE_SURE;
-        snprintf(words->sure, sizeof words->sure,
-                 "Fairly sure: no warnings, a second probe batch chooses epoch %" PRId64,
-                 keep->second_epoch);
+        snprintf(words->sure, sizeof words->sure, "Fairly sure: two probe batches agree");
     } else {
         words->tone = SONDE__TONE_SURE;
         snprintf(words->sure, sizeof words->sure, "Fairly sure: no warnings");
