@@ -6,7 +6,8 @@ SGD with momentum 0.9 and weight decay 5e-4) on one batch of 128, for variants o
                        [--seconds S] [--batch N]
 
 Each combination runs in a process of its own and prints one JSON line:
-{net, variant, threads, batch, ms_min, ms_median, steps, peak_rss_mb}, or {..., "error": TEXT}.
+{net, variant, threads, batch, ms_min, ms_median, cpu_ms_min, steps, peak_rss_mb}, or
+{..., "error": TEXT}. With one thread, cpu_ms_min is what a step takes on a quiet machine.
 """
 import argparse
 import json
@@ -25,13 +26,14 @@ def measure(net, variant, threads, batch, seconds):
     y = torch.randint(0, 10, (batch,))
     for _ in range(8):
         trainer.step(x, y)
-    times, end = [], time.perf_counter() + seconds
+    times, cpu, end = [], [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 5:
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
         trainer.step(x, y)
         times.append(1e3 * (time.perf_counter() - begin))
+        cpu.append(1e3 * (time.process_time() - cpu_begin))
     return dict(ms_min=round(min(times), 4), ms_median=round(statistics.median(times), 4),
-                steps=len(times), peak_rss_mb=round(peer_nets.peak_rss_mb(), 1))
+                cpu_ms_min=round(min(cpu), 4), steps=len(times), peak_rss_mb=round(peer_nets.peak_rss_mb(), 1))
 
 
 def run_child(net, variant, threads, batch, seconds):
@@ -57,7 +59,11 @@ def main():
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--list", action="store_true", help="print the names of variants")
     options = parser.parse_args()
+    if options.list:
+        print(json.dumps(dict(variants=list(peer_nets.VARIANTS))))
+        return
     variants = list(peer_nets.VARIANTS) if options.variants == "all" else options.variants.split(",")
     for name, known in ([(v, peer_nets.VARIANTS) for v in variants] +
                         [(n, peer_nets.NETS) for n in options.nets.split(",")]):
