@@ -83,7 +83,8 @@ static sonde__batch_norm batch_norm_of(const sonde__net *net, const sonde__comma
                                .running_variance = running_of(net, layer, 3),
                                .saved = command->data[SONDE__SAVED],
                                .partial = command->data[SONDE__PARTIAL],
-                               .relu = command->relu};
+                               .relu = command->relu,
+                               .pool = command->pool};
 }
 
 /* `flag`: by the running mean and variance. */

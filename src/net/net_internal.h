@@ -19,7 +19,8 @@ typedef struct sonde__stage {
     int core;   /* the layer that does the work */
     int input;  /* of the core; -1: it is the graph's input */
     int other;  /* added to the core's result, or -1 */
-    bool relu;  /* applied last */
+    bool relu;  /* applied next */
+    bool pool;  /* a 2 x 2 max pool comes last; only behind batch norm without `other` */
 } sonde__stage;
 
 /* What the engine knows of a layer, whatever the batch. */
@@ -63,7 +64,7 @@ struct sonde__command {
     sonde__kernel *kernel;     /* owned */
     const sonde__layer *layer; /* the core */
     sonde__form in, out;       /* of X and Y */
-    bool relu, flag;
+    bool relu, flag, pool;
     int first;                   /* channel, of CONCAT */
     int buffers[SONDE__BUFFERS]; /* -1: none */
     float *data[SONDE__BUFFERS]; /* set by binding, or fixed where the buffer is -1 */

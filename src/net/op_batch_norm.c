@@ -26,7 +26,7 @@ typedef struct pieces {
 
 enum { PIECE_FLOATS = 16384 };
 
-static pieces cut(const sonde__form *form)
+static pieces cut(const sonde__form *form, bool pool)
 {
     size_t pixels = sonde__form_pixels(form), batch = (size_t)form->batch;
     size_t lanes = (size_t)form->block;
@@ -34,7 +34,7 @@ static pieces cut(const sonde__form *form)
         lanes = (size_t)form->shape.channels;
     size_t groups = ((size_t)form->shape.channels + lanes - 1) / lanes;
     pieces p = {.lanes = lanes, .groups = groups};
-    if (groups > 1) { /* a chunk is one example's pixels */
+    if (groups > 1 || pool) { /* a chunk is one example's pixels */
         p.rows = p.last_rows = pixels;
         p.chunks = batch;
         p.group_stride = pixels * lanes;
@@ -57,7 +57,7 @@ static size_t rows_of(const pieces *p, size_t chunk)
 
 static size_t padded_channels(const sonde__form *form)
 {
-    pieces p = cut(form);
+    pieces p = cut(form, false);
     return p.lanes * p.groups;
 }
 
@@ -67,9 +67,9 @@ size_t sonde__batch_norm_saved(const sonde__form *form)
 }
 
 /* Two values a channel and chunk, and two a channel. */
-size_t sonde__batch_norm_partial(const sonde__form *form)
+size_t sonde__batch_norm_partial(const sonde__form *form, bool pool)
 {
-    return 2 * padded_channels(form) * (cut(form).chunks + 1);
+    return 2 * padded_channels(form) * (cut(form, pool).chunks + 1);
 }
 
 static bool parallel(const sonde__form *form)
@@ -186,7 +186,7 @@ static void join_channel(const sonde__batch_norm *norm, const pieces *p, size_t 
 
 static void find_moments(const sonde__batch_norm *norm, const float *x)
 {
-    const pieces p = cut(&norm->form);
+    const pieces p = cut(&norm->form, norm->pool);
     size_t channels = p.lanes * p.groups;
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))
@@ -251,7 +251,7 @@ SONDE_CLONES static void piece_apply(const apply_case *a, size_t rows, size_t la
 
 static void apply(const sonde__batch_norm *norm, const float *x, const float *other, float *y)
 {
-    const pieces p = cut(&norm->form);
+    const pieces p = cut(&norm->form, norm->pool);
     size_t channels = p.lanes * p.groups;
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))
@@ -264,11 +264,46 @@ static void apply(const sonde__batch_norm *norm, const float *x, const float *ot
     }
 }
 
+/* What the pieces of a pooled norm need: everything but slope and constant. */
+static sonde__norm_pool pool_of(const sonde__batch_norm *norm, const pieces *p, size_t group)
+{
+    const float *saved = norm->saved + group * p->lanes;
+    size_t channels = p->lanes * p->groups;
+    return (sonde__norm_pool){.height = (size_t)norm->form.shape.height,
+                              .width = (size_t)norm->form.shape.width,
+                              .lanes = p->lanes,
+                              .mean = saved,
+                              .factor = saved + 2 * channels,
+                              .offset = saved + 3 * channels,
+                              .relu = norm->relu};
+}
+
+/* Floats of one group of one example behind the pool. */
+static size_t pooled_floats(const sonde__batch_norm *norm, const pieces *p)
+{
+    return (size_t)(norm->form.shape.height / 2) * (size_t)(norm->form.shape.width / 2) * p->lanes;
+}
+
+static void apply_pool(const sonde__batch_norm *norm, const float *x, float *y)
+{
+    const pieces p = cut(&norm->form, true);
+    size_t pooled = pooled_floats(norm, &p);
+    ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
+#pragma omp parallel for schedule(static) if (parallel(&norm->form))
+    for (ptrdiff_t i = 0; i < count; i++) {
+        sonde__norm_pool pool = pool_of(norm, &p, (size_t)i % p.groups);
+        sonde__norm_pool_forward(&pool, x + (size_t)i * p.group_stride, y + (size_t)i * pooled);
+    }
+}
+
 void sonde__batch_norm_train(const sonde__batch_norm *norm, const float *x, const float *other,
                              float *y)
 {
     find_moments(norm, x);
-    apply(norm, x, other, y);
+    if (norm->pool)
+        apply_pool(norm, x, y);
+    else
+        apply(norm, x, other, y);
 }
 
 void sonde__batch_norm_eval(const sonde__batch_norm *norm, const float *x, const float *other,
@@ -278,7 +313,10 @@ void sonde__batch_norm_eval(const sonde__batch_norm *norm, const float *x, const
     for (size_t c = 0; c < channels; c++)
         save_channel(norm, channels, c, (double)norm->running_mean[c],
                      (double)norm->running_variance[c]);
-    apply(norm, x, other, y);
+    if (norm->pool)
+        apply_pool(norm, x, y);
+    else
+        apply(norm, x, other, y);
 }
 
 /* --- backward --------------------------------------------------------------------------------- */
@@ -407,7 +445,7 @@ SONDE_CLONES static void piece_input(const input_case *s, size_t rows, size_t la
 
 static void find_sums(const sonde__batch_norm *norm, const sonde__batch_norm_gradients *g)
 {
-    const pieces p = cut(&norm->form);
+    const pieces p = cut(&norm->form, norm->pool);
     size_t channels = p.lanes * p.groups;
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))
@@ -454,10 +492,54 @@ static void join_sums(const sonde__batch_norm *norm, const pieces *p)
     }
 }
 
+static void find_pool_sums(const sonde__batch_norm *norm, const sonde__batch_norm_gradients *g)
+{
+    const pieces p = cut(&norm->form, true);
+    size_t channels = p.lanes * p.groups, pooled = pooled_floats(norm, &p);
+    ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
+#pragma omp parallel for schedule(static) if (parallel(&norm->form))
+    for (ptrdiff_t i = 0; i < count; i++) {
+        size_t chunk = (size_t)i / p.groups, group = (size_t)i % p.groups;
+        float *partial = norm->partial + 2 * chunk * channels + group * p.lanes;
+        sonde__norm_pool pool = pool_of(norm, &p, group);
+        sonde__norm_pool_sums(&pool, g->x + (size_t)i * p.group_stride, g->dy + (size_t)i * pooled,
+                              partial, partial + channels);
+    }
+}
+
+static void find_pool_input(const sonde__batch_norm *norm, const sonde__batch_norm_gradients *g)
+{
+    const pieces p = cut(&norm->form, true);
+    size_t channels = p.lanes * p.groups, pooled = pooled_floats(norm, &p);
+    const float *slope = norm->partial + 2 * p.chunks * channels;
+    ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
+#pragma omp parallel for schedule(static) if (parallel(&norm->form))
+    for (ptrdiff_t i = 0; i < count; i++) {
+        size_t group = (size_t)i % p.groups, at = (size_t)i * p.group_stride;
+        sonde__norm_pool pool = pool_of(norm, &p, group);
+        pool.slope = slope + group * p.lanes;
+        pool.constant = pool.slope + channels;
+        sonde__norm_pool_input(&pool, g->x + at, g->dy + (size_t)i * pooled, g->dx + at);
+    }
+}
+
+static void backward_pool(const sonde__batch_norm *norm,
+                          const sonde__batch_norm_gradients *gradients)
+{
+    const pieces p = cut(&norm->form, true);
+    find_pool_sums(norm, gradients);
+    join_sums(norm, &p);
+    find_pool_input(norm, gradients);
+}
+
 void sonde__batch_norm_backward(const sonde__batch_norm *norm,
                                 const sonde__batch_norm_gradients *gradients)
 {
-    const pieces p = cut(&norm->form);
+    if (norm->pool) {
+        backward_pool(norm, gradients);
+        return;
+    }
+    const pieces p = cut(&norm->form, norm->pool);
     size_t channels = p.lanes * p.groups;
     find_sums(norm, gradients);
     join_sums(norm, &p);

@@ -20,10 +20,11 @@ typedef struct sonde__batch_norm {
     float *saved;   /* 4 * padded channels, from forward to backward */
     float *partial; /* scratch of sonde__batch_norm_partial floats */
     bool relu;
+    bool pool; /* y is the maximum over 2 x 2 pixels, moving by 2; no `other` then */
 } sonde__batch_norm;
 
 size_t sonde__batch_norm_saved(const sonde__form *form);
-size_t sonde__batch_norm_partial(const sonde__form *form);
+size_t sonde__batch_norm_partial(const sonde__form *form, bool pool);
 /* By the batch's own mean and variance; updates the running ones. `other` may be NULL. */
 void sonde__batch_norm_train(const sonde__batch_norm *norm, const float *x, const float *other,
                              float *y);
@@ -37,10 +38,25 @@ typedef struct sonde__batch_norm_gradients {
     float *dy;      /* with an `other` or `more` it becomes the gradient of the sum before ReLU */
     const float *more; /* a second part of dy, or NULL */
     bool other;        /* there was an `other` */
-    float *dx;         /* may be dy if there was no `other` */
+    float *dx;         /* may be dy if there was no `other` and no pool */
 } sonde__batch_norm_gradients;
 void sonde__batch_norm_backward(const sonde__batch_norm *norm,
                                 const sonde__batch_norm_gradients *gradients);
+
+/* op_batch_norm_pool.c: the parts of it that know the 2 x 2 pixels, for one example's group of
+ * channels: height x width x lanes in, half of that out. */
+typedef struct sonde__norm_pool {
+    size_t height, width, lanes;
+    const float *mean, *factor, *offset; /* normalised: factor x + offset */
+    const float *slope, *constant;       /* dx = factor g + slope x + constant */
+    bool relu;
+} sonde__norm_pool;
+void sonde__norm_pool_forward(const sonde__norm_pool *pool, const float *x, float *y);
+/* Sums of g and of g (x - mean), for each lane. */
+void sonde__norm_pool_sums(const sonde__norm_pool *pool, const float *x, const float *dy,
+                           float *sum, float *product);
+void sonde__norm_pool_input(const sonde__norm_pool *pool, const float *x, const float *dy,
+                            float *dx);
 
 /* --- op_layer_norm.c: plain rows, scale and shift of `features` --- */
 

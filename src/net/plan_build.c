@@ -289,47 +289,63 @@ static void backward_product(builder *b, int index)
 
 /* --- normalisation ---------------------------------------------------------------------------- */
 
+/* What is normalised: as large as the stage's value, or larger if a pool comes last. */
+static sonde__form norm_form(const builder *b, const sonde__stage *stage)
+{
+    sonde__form form = form_of(b, stage->anchor);
+    form.shape = b->net->graph->layers[stage->core].shape;
+    return form;
+}
+
 static void forward_norm(builder *b, int index)
 {
     const sonde__stage *stage = &b->net->stages[index];
-    sonde__form form = form_of(b, stage->anchor);
+    sonde__form form = norm_form(b, stage), out = form_of(b, stage->anchor);
     sonde__command command = command_of(SONDE__KIND_NORM, sonde__run_norm);
     command.layer = &b->net->graph->layers[stage->core];
-    command.in = command.out = form;
+    command.in = form;
+    command.out = out;
     command.relu = stage->relu;
+    command.pool = stage->pool;
     command.flag = b->plan->mode == SONDE__EVAL;
     b->sources[index] = value_as(b, stage->input, form.block);
     b->others[index] = stage->other >= 0 ? value_as(b, stage->other, form.block) : -1;
-    b->values[stage->anchor] = add_form(b, &form);
+    b->values[stage->anchor] = add_form(b, &out);
     b->saved[index] = add_buffer(b, sonde__batch_norm_saved(&form));
     command.buffers[SONDE__X] = b->sources[index];
     command.buffers[SONDE__OTHER] = b->others[index];
     command.buffers[SONDE__Y] = b->values[stage->anchor];
     command.buffers[SONDE__SAVED] = b->saved[index];
     if (!command.flag)
-        command.buffers[SONDE__PARTIAL] = add_buffer(b, sonde__batch_norm_partial(&form));
+        command.buffers[SONDE__PARTIAL] =
+            add_buffer(b, sonde__batch_norm_partial(&form, stage->pool));
     append(b, &command);
 }
 
 static void backward_norm(builder *b, int index)
 {
     const sonde__stage *stage = &b->net->stages[index];
-    sonde__form form = form_of(b, stage->anchor);
-    const gradient *g = &b->gradients[stage->anchor];
+    sonde__form form = norm_form(b, stage);
+    gradient *g = &b->gradients[stage->anchor];
     sonde__command command = command_of(SONDE__KIND_NORM, sonde__run_norm_backward);
     bool other = stage->other >= 0 && b->needs[stage->other];
+    if (stage->pool) { /* only one part is read */
+        g->parts[0] = take(b, stage->anchor);
+        g->count = 1;
+    }
     command.layer = &b->net->graph->layers[stage->core];
     command.in = command.out = form;
     command.relu = stage->relu;
+    command.pool = stage->pool;
     command.flag = stage->other >= 0;
     command.buffers[SONDE__X] = b->sources[index];
     if (stage->other >= 0 && stage->relu)
         command.buffers[SONDE__Y] = b->values[stage->anchor];
     command.buffers[SONDE__DY] = g->parts[0];
     command.buffers[SONDE__MORE] = g->count == 2 ? g->parts[1] : -1;
-    command.buffers[SONDE__DX] = other ? add_form(b, &form) : g->parts[0];
+    command.buffers[SONDE__DX] = other || stage->pool ? add_form(b, &form) : g->parts[0];
     command.buffers[SONDE__SAVED] = b->saved[index];
-    command.buffers[SONDE__PARTIAL] = add_buffer(b, sonde__batch_norm_partial(&form));
+    command.buffers[SONDE__PARTIAL] = add_buffer(b, sonde__batch_norm_partial(&form, stage->pool));
     append(b, &command);
     if (other)
         give(b, stage->other, g->parts[0], form);

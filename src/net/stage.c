@@ -2,7 +2,8 @@
  * From layers to stages: what is fused with what, and in which layout each value is kept.
  *
  * Fused are: a ReLU behind a convolution, linear layer, batch norm or addition that nobody else
- * reads; and a batch norm into the addition that is its only reader (the end of a residual block).
+ * reads; a batch norm into the addition that is its only reader (the end of a residual block); and a
+ * 2 x 2 max pool behind a batch norm, with or without a ReLU between.
  *
  * Layouts are chosen here once, with a fixed batch size, so that parameters lie the same way
  * whatever batch or mode is run later.
@@ -50,6 +51,28 @@ static void fuse_add(sonde__net *net, sonde__stage *stage)
     }
 }
 
+/* A pool of 2 x 2 that moves by 2, behind a batch norm that nothing else reads. */
+static void fuse_pool(sonde__net *net, sonde__stage *stage)
+{
+    const sonde__layer *layers = net->graph->layers, *pool = &layers[stage->anchor];
+    if (pool->op != SONDE__OP_MAX_POOL || pool->kernel != 2 || pool->stride != 2 || pool->padding)
+        return;
+    int norm = pool->inputs[0], relu = -1;
+    if (layers[norm].op == SONDE__OP_RELU) {
+        relu = norm;
+        norm = layers[relu].inputs[0];
+    }
+    if (layers[norm].op != SONDE__OP_BATCH_NORM || !sole_reader(net, norm) ||
+        (relu >= 0 && !sole_reader(net, relu)))
+        return;
+    stage->pool = true;
+    stage->relu = relu >= 0;
+    stage->core = norm;
+    net->nodes[norm].absorbed = true;
+    if (relu >= 0)
+        net->nodes[relu].absorbed = true;
+}
+
 /* Walks back from each layer, last first, so that a ReLU claims what lies before it. */
 static void find_stages(sonde__net *net)
 {
@@ -67,6 +90,7 @@ static void find_stages(sonde__net *net)
         }
         if (graph->layers[stage.core].op == SONDE__OP_ADD)
             fuse_add(net, &stage);
+        fuse_pool(net, &stage);
         const sonde__layer *core = &graph->layers[stage.core];
         stage.input = core->input_count > 0 ? core->inputs[0] : -1;
         net->stages[net->stage_count++] = stage;

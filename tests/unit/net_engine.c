@@ -53,6 +53,19 @@ static sonde__graph *residual_net(sonde_context *context)
     return finish(context, g, sonde__graph_linear(g, "head", x, OUTPUTS, true));
 }
 
+/* Max pools behind batch norm, of odd sizes, with and without a ReLU between. */
+static sonde__graph *pooled_net(sonde_context *context)
+{
+    sonde__graph *g = new_graph(context);
+    sonde__node x = sonde__graph_input(g, (sonde__shape){1, 13, 12});
+    x = sonde__graph_unary(g, SONDE__OP_RELU, conv_norm(g, x, 17, 1));
+    x = sonde__graph_pool(g, SONDE__OP_MAX_POOL, x, 2, 2, 0);
+    x = sonde__graph_pool(g, SONDE__OP_MAX_POOL, conv_norm(g, x, 33, 1), 2, 2, 0);
+    sonde__node y = conv_norm(g, x, 33, 1);
+    x = sonde__graph_binary(g, SONDE__OP_ADD, x, y); /* two readers of a pooled value */
+    return finish(context, g, sonde__graph_linear(g, "head", x, OUTPUTS, true));
+}
+
 /* Convolutions with bias and ReLU, both pools, dropout, a linear layer on an image. */
 static sonde__graph *plain_net(sonde_context *context)
 {
@@ -197,6 +210,12 @@ static void gradients_of_a_plain_net_match_differences(void **state)
     (void)state;
     check_network(plain_net, 5);
     check_network(plain_net, 1);
+}
+
+static void gradients_of_a_pooled_net_match_differences(void **state)
+{
+    (void)state;
+    check_network(pooled_net, 5);
 }
 
 static void gradients_of_a_joining_net_match_differences(void **state)
@@ -467,6 +486,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_a_residual_net_match_differences),
         cmocka_unit_test(gradients_of_a_plain_net_match_differences),
+        cmocka_unit_test(gradients_of_a_pooled_net_match_differences),
         cmocka_unit_test(gradients_of_a_joining_net_match_differences),
         cmocka_unit_test(the_same_seed_gives_the_same_bits),
         cmocka_unit_test(another_seed_gives_other_weights),
