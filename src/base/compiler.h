@@ -25,4 +25,26 @@ typedef double sonde__vector8 __attribute__((vector_size(64), may_alias));
 #define SONDE_CLONES
 #endif
 
+/* What the processor can run: the vectors that AVX2 and AVX-512 kernels are written for. */
+#if defined(__GNUC__) && defined(__x86_64__)
+static inline int sonde__cpu_has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+static inline int sonde__cpu_has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+#else
+static inline int sonde__cpu_has_avx2(void)
+{
+    return 0;
+}
+static inline int sonde__cpu_has_avx512(void)
+{
+    return 0;
+}
+#endif
+
 #endif
