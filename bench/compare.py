@@ -53,7 +53,7 @@ class Run:
         self.status, self.error, self.others = done.returncode, done.stderr.strip(), 0.0
         if busy is not None and wall > 0:
             others = busy_seconds() - busy - (children_seconds() - own)
-            self.others = max(0.0, others / (wall * os.cpu_count()))
+            self.others = min(1.0, max(0.0, others / (wall * os.cpu_count())))
         self.lines = []
         for line in done.stdout.splitlines():
             if line.startswith("{"):
