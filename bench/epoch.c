@@ -3,7 +3,7 @@
  * gradient norms), against the same number of steps alone on one batch; and what the spectral checks
  * of all layers add. One JSON line; least times of a few rounds, taken in turns.
  *
- *     bench_epoch [threads] [rounds]        default: 2 threads, 2 rounds
+ *     bench_epoch [threads] [rounds] [examples]        default: 2 threads, 2 rounds, all
  *
  * The files are read from SONDE_DATA/fashion-mnist. The peer is peer_epoch.py.
  */
@@ -29,7 +29,8 @@ static double peak_rss_mb(void)
     return (double)usage.ru_maxrss / 1024;
 }
 
-static sonde_status open_session(sonde_context *context, int threads, sonde__session *session)
+static sonde_status open_session(sonde_context *context, int threads, int examples,
+                                 sonde__session *session)
 {
     sonde__config config;
     const char *data = getenv("SONDE_DATA");
@@ -39,6 +40,7 @@ static sonde_status open_session(sonde_context *context, int threads, sonde__ses
     snprintf(config.model, sizeof(config.model), "cnn");
     config.epochs = 100;
     config.threads = threads;
+    config.train_size = examples;
     SONDE_TRY(sonde__session_open(context, &config, NULL, session));
     session->row.learning_rate = 0.02;
     return SONDE_OK;
@@ -113,12 +115,13 @@ int main(int count, char **arguments)
 {
     int threads = count > 1 ? atoi(arguments[1]) : 2;
     int rounds = count > 2 ? atoi(arguments[2]) : 2;
+    int examples = count > 3 ? atoi(arguments[3]) : 0;
     sonde_context *context = NULL;
     sonde__session session;
     figures best;
     if (sonde_context_create(NULL, &context) != SONDE_OK)
         return 1;
-    sonde_status status = open_session(context, threads, &session);
+    sonde_status status = open_session(context, threads, examples, &session);
     double loaded = peak_rss_mb();
     if (status == SONDE_OK) {
         status = run(&session, rounds < 1 ? 1 : rounds, &best);

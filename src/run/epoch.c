@@ -35,19 +35,6 @@ typedef struct tally {
     size_t examples, right, steps;
 } tally;
 
-static size_t count_right(const float *logits, const int32_t *labels, size_t n, size_t classes)
-{
-    size_t right = 0;
-    for (size_t i = 0; i < n; i++) {
-        const float *row = logits + i * classes;
-        size_t best = 0;
-        for (size_t c = 1; c < classes; c++)
-            best = row[c] > row[best] ? c : best;
-        right += best == (size_t)labels[i];
-    }
-    return right;
-}
-
 static sonde_status feed_losses(sonde__session *session, const sonde__batch *batch)
 {
     if (!session->config.skip)
@@ -77,7 +64,7 @@ static sonde_status take_step(sonde__session *session, const sonde__batch *batch
         sonde__session_loss(session, logits, batch->labels, n, session->losses, session->gradient);
     if (!isfinite(loss))
         return diverge(session, "the loss", sums->steps);
-    sums->right += count_right(logits, batch->labels, n, (size_t)session->train->classes);
+    sums->right += sonde__session_right(logits, batch->labels, n, (size_t)session->train->classes);
     SONDE_TRY(feed_losses(session, batch));
     SONDE_TRY(sonde__net_backward(session->net, session->gradient));
     const float *gradients = sonde__net_gradients(session->net, &count);

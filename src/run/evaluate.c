@@ -15,6 +15,19 @@ static size_t eval_batch(const sonde__session *session)
     return session->largest - 1;
 }
 
+size_t sonde__session_right(const float *logits, const int32_t *labels, size_t n, size_t classes)
+{
+    size_t right = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float *row = logits + i * classes;
+        size_t best = 0;
+        for (size_t c = 1; c < classes; c++)
+            best = row[c] > row[best] ? c : best;
+        right += best == (size_t)labels[i];
+    }
+    return right;
+}
+
 sonde_status sonde__session_evaluate(sonde__session *session, const sonde__batcher *batcher,
                                      const uint32_t *indexes, size_t count, int64_t epoch,
                                      sonde__evaluate_fn each, void *user)
@@ -50,13 +63,7 @@ static sonde_status add_test_batch(void *user, size_t begin, size_t n, const flo
     test_sums *sums = user;
     size_t classes = (size_t)sums->session->train->classes;
     sums->loss += (double)n * sonde__session_loss(sums->session, logits, labels, n, NULL, NULL);
-    for (size_t i = 0; i < n; i++) {
-        const float *row = logits + i * classes;
-        size_t best = 0;
-        for (size_t c = 1; c < classes; c++)
-            best = row[c] > row[best] ? c : best;
-        sums->right += best == (size_t)labels[i];
-    }
+    sums->right += sonde__session_right(logits, labels, n, classes);
     return SONDE_OK;
 }
 

@@ -89,6 +89,8 @@ sonde_status sonde__session_pause(sonde__session *session);
 sonde_status sonde__session_train(sonde__session *session);
 
 /* evaluate.c */
+/* How many rows have their largest logit at the label. */
+size_t sonde__session_right(const float *logits, const int32_t *labels, size_t n, size_t classes);
 typedef sonde_status (*sonde__evaluate_fn)(void *user, size_t begin, size_t n, const float *logits,
                                            const int32_t *labels);
 /* Eval-mode forwards of examples indexes[0..count) (NULL: 0 .. count-1) in batches of one constant
