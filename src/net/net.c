@@ -18,8 +18,9 @@
 /* Parameters start at multiples of this many floats: a cache line, and the widest block. */
 enum { ALIGNMENT_FLOATS = 16 };
 
-/* Below this many multiply-adds a step, waking a second thread costs more than it does. */
-static const double ONE_THREAD_WORK = 4e6;
+/* Steps of fewer multiply-adds (a quarter of a millisecond) stay on one thread: a second one saves
+ * little when the machine is free, and waiting for it costs many times that when it is not. */
+static const double ONE_THREAD_WORK = 2e7;
 
 static size_t round_up(size_t count)
 {

@@ -22,7 +22,7 @@ typedef enum sonde__mode {
 } sonde__mode;
 
 typedef struct sonde__net_options {
-    int threads;   /* 0: the context's */
+    int threads;   /* 0: the context's, or one if a step is too small to share */
     int max_batch; /* largest batch that will be asked for */
     uint64_t seed; /* of initialisation and dropout */
     bool winograd; /* allow it in training where it is faster */
