@@ -1,21 +1,33 @@
 /* The command `sonde`: everything is in src/cli. */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "num/blas_core.h"
 
-/* Starts the command again with better kernels where OpenBLAS does not know the processor; where
- * that fails, the command goes on with what it has. */
-static void choose_blas_core(char **arguments)
+/* Sets what the user has not; true when it did. */
+static bool prefer(const char *name, const char *value)
 {
-    const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : sonde__blas_better_core();
-    if (core && setenv("OPENBLAS_CORETYPE", core, 1) == 0)
+    return value && !getenv(name) && setenv(name, value, 1) == 0;
+}
+
+/*
+ * OpenBLAS and libgomp read their settings when they are loaded, so the command sets them and starts
+ * itself again, once: kernels for a processor that OpenBLAS does not know, and threads that sleep
+ * instead of spinning at a barrier while a neighbour has their core (docs/command.md). Where that
+ * fails, the command goes on with what it has.
+ */
+static void choose_libraries_settings(char **arguments)
+{
+    bool const core = prefer("OPENBLAS_CORETYPE", sonde__blas_better_core());
+    bool const spin = !getenv("OMP_WAIT_POLICY") && prefer("GOMP_SPINCOUNT", "10000");
+    if (core || spin)
         execv("/proc/self/exe", arguments);
 }
 
 int main(int count, char **arguments)
 {
-    choose_blas_core(arguments);
+    choose_libraries_settings(arguments);
     return sonde__cli_main(count, arguments);
 }

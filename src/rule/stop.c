@@ -243,15 +243,15 @@ static void write_advice(const sonde__stop *stop, char *reason)
     if (cause->over_count > 1)
         snprintf(reason, SONDE_REASON_MAX,
                  "%s (%llu x %llu) left the Marchenko-Pastur law at epoch %lld and was out of it "
-                 "%u times in a row by epoch %lld: distance %.2f, threshold %.2f %s. %s",
+                 "%u times in a row by epoch %lld: scaled distance %.2f, threshold %.2f %s. %s",
                  cause->name, (unsigned long long)cause->rows, (unsigned long long)cause->cols,
                  (long long)cause->over_since, (unsigned)cause->over_count,
                  (long long)stop->advised, cause->statistic, cause->threshold,
                  threshold_words(stop), caution);
     else
         snprintf(reason, SONDE_REASON_MAX,
-                 "%s (%llu x %llu) left the Marchenko-Pastur law at epoch %lld: distance %.2f, "
-                 "threshold %.2f %s. %s",
+                 "%s (%llu x %llu) left the Marchenko-Pastur law at epoch %lld: scaled distance "
+                 "%.2f, threshold %.2f %s. %s",
                  cause->name, (unsigned long long)cause->rows, (unsigned long long)cause->cols,
                  (long long)stop->advised, cause->statistic, cause->threshold,
                  threshold_words(stop), caution);
@@ -286,7 +286,7 @@ static void write_waiting(const sonde__stop *stop, const layer *worst, char *rea
     snprintf(
         reason, SONDE_REASON_MAX,
         "No reason to stop: %zu of %zu observed layers can be judged; furthest out is %s (%llu "
-        "x %llu) with distance %.2f against %.2f %s, %s.",
+        "x %llu) with scaled distance %.2f against %.2f %s, %s.",
         judged, stop->count, worst->name, (unsigned long long)worst->rows,
         (unsigned long long)worst->cols, worst->statistic, worst->threshold, threshold_words(stop),
         state);

@@ -60,7 +60,7 @@ enum { SONDE__CONFIG_TEXT_MAX = 512 };
     X(TEXT, window, "auto", "KIND", "keep: auto, tail or all") \
     X(FLAG, skip, true, "", "skip the backward pass of mastered examples") \
     X(TEXT, skip_mode, "corrected", "MODE", "skip: corrected, paper or code") \
-    X(REAL, delta, 0.001, "X", "skip: mastered below this second difference of the loss") \
+    X(REAL, delta, 0.01, "X", "skip: mastered below this second difference of the loss") \
     X(INTEGER, check_every, 1, "N", "skip: epochs between checks") \
     X(REAL, anneal, 0.1, "SHARE", "skip: share of last epochs that use every example") \
     SECTION("Run") \
