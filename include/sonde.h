@@ -376,6 +376,7 @@ typedef struct sonde_spectrum_report {
     double mp_low, mp_high;      /* support [a, b] of the law used for `distance` */
     double distance;             /* s_hat, L1 distance of histogram and law */
     double statistic;            /* s_hat n^(1/3) / sqrt(log n), comparable over shapes */
+    double statistic_with_spikes; /* the same with the spikes left in; no threshold fits it */
     double threshold_published;  /* C, on the scale of `statistic`; 0 where it may not be used:
                                     fewer than 64 rows, an aspect over 0.8, or (when
                                     calibrated) random matrices of the shape reach it */

@@ -58,6 +58,7 @@ static const sonde__column layer_columns[] = {
     LAYER(REAL, "mp_high", report.mp_high),
     LAYER(REAL, "distance", report.distance),
     LAYER(REAL, "statistic", report.statistic),
+    LAYER(REAL, "statistic_with_spikes", report.statistic_with_spikes),
     LAYER(REAL, "threshold_published", report.threshold_published),
     LAYER(REAL, "threshold_calibrated", report.threshold_calibrated),
     LAYER(REAL, "smallest", report.smallest),

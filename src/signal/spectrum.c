@@ -196,6 +196,13 @@ static void copy_fit(const sonde__spectrum_fit *fit, const double *x, int expone
     report->statistic = fit->statistic;
 }
 
+static double statistic_with_spikes(const sonde__spectrum_shape *shape, const double *x)
+{
+    sonde__spectrum_shape all = *shape;
+    all.remove_spikes = false;
+    return sonde__spectrum_fit_all(&all, x).statistic;
+}
+
 /* Everything about the law; eigenvalues in units of 4^exponent. */
 static sonde_status compare(sonde_context *context, const double *x, int exponent,
                             const sonde_spectrum_options *options, sonde_spectrum_report *report)
@@ -217,6 +224,8 @@ static sonde_status compare(sonde_context *context, const double *x, int exponen
         fit.distance = fit.statistic = 0;
     }
     copy_fit(&fit, x, exponent, report);
+    if (fit.validity == SONDE_VALID)
+        report->statistic_with_spikes = statistic_with_spikes(&shape, x);
     sonde_status status = SONDE_OK;
     if (fit.validity == SONDE_VALID && options->calibrate && n >= CALIBRATED_LEAST)
         status = sonde__spectrum_null_find(context, &shape, options, &null);
