@@ -369,23 +369,23 @@ typedef struct sonde_spectrum_report {
     double aspect;           /* n / N */
     sonde_validity validity; /* of the distance and its thresholds */
     sonde_spectrum_type type;
-    int spikes;                  /* eigenvalues above the edge */
-    int bleed;                   /* spikes within 3 Tracy-Widom widths of the edge */
-    double sigma2;               /* elements' variance, from matching bulk quantiles */
-    double edge;                 /* spike edge, in units of the eigenvalues */
-    double mp_low, mp_high;      /* support [a, b] of the law used for `distance` */
-    double distance;             /* s_hat, L1 distance of histogram and law */
-    double statistic;            /* s_hat n^(1/3) / sqrt(log n), comparable over shapes */
+    int spikes;                   /* eigenvalues above the edge */
+    int bleed;                    /* spikes within 3 Tracy-Widom widths of the edge */
+    double sigma2;                /* elements' variance, from matching bulk quantiles */
+    double edge;                  /* spike edge, in units of the eigenvalues */
+    double mp_low, mp_high;       /* support [a, b] of the law used for `distance` */
+    double distance;              /* s_hat, L1 distance of histogram and law */
+    double statistic;             /* s_hat n^(1/3) / sqrt(log n), comparable over shapes */
     double statistic_with_spikes; /* the same with the spikes left in; no threshold fits it */
-    double threshold_published;  /* C, on the scale of `statistic`; 0 where it may not be used:
+    double threshold_published;   /* C, on the scale of `statistic`; 0 where it may not be used:
                                     fewer than 64 rows, an aspect over 0.8, or (when
                                     calibrated) random matrices of the shape reach it */
-    double threshold_calibrated; /* on the scale of `statistic`; 0 when not calibrated */
-    double null_mean;            /* mean statistic of random matrices of this shape; 0 likewise */
-    double smallest, largest;    /* eigenvalues, all included */
-    double stable_rank;          /* sum / largest */
-    double frobenius, spectral;  /* norms of W */
-    double entropy;              /* of eigenvalues / sum, divided by log n */
+    double threshold_calibrated;  /* on the scale of `statistic`; 0 when not calibrated */
+    double null_mean;             /* mean statistic of random matrices of this shape; 0 likewise */
+    double smallest, largest;     /* eigenvalues, all included */
+    double stable_rank;           /* sum / largest */
+    double frobenius, spectral;   /* norms of W */
+    double entropy;               /* of eigenvalues / sum, divided by log n */
 } sonde_spectrum_report;
 
 SONDE_API void sonde_spectrum_options_init(sonde_spectrum_options *options);
