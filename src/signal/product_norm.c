@@ -20,6 +20,7 @@
 #include "base/checked.h"
 
 enum {
+    LANES = 8,        /* of a vector */
     TILE = 4,         /* rows on either side of a Gram tile: 16 accumulators */
     PANEL = 8,        /* rows that stay in the first cache while the others stream past */
     DEPTH = 512,      /* columns converted at a time in the Gram form */
@@ -35,61 +36,116 @@ static size_t round_up(size_t n, size_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
+static void zero_tail(double *row, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        row[i] = 0;
+}
+
+size_t sonde__rows_pitch(size_t cols)
+{
+    size_t pitch = round_up(cols, LANES);
+    /* Rows a multiple of 4 KiB apart would fall on the same sets of the first cache. */
+    return pitch % DEPTH == 0 ? pitch + LANES : pitch;
+}
+
+double *sonde__rows_alloc(sonde_context *context, size_t rows, size_t cols)
+{
+    size_t padded = round_up(rows, TILE), pitch = sonde__rows_pitch(cols);
+    double *values = sonde__alloc(context, padded, pitch * sizeof *values);
+    if (!values)
+        return NULL;
+    for (size_t i = 0; i < rows; i++)
+        zero_tail(values + i * pitch, cols, pitch);
+    memset(values + rows * pitch, 0, (padded - rows) * pitch * sizeof *values);
+    return values;
+}
+
 /* --- Gram form --------------------------------------------------------------------------------- */
+
+/* Lane i of `sums` is the sum of the lanes of v[i], for eight vectors. By halves: adding lane by
+ * lane would take a fifth of the time of a tile. */
+SONDE_INLINE void lane_sums(const sonde__vector8 *v, sonde__vector8 *sums)
+{
+    sonde__vector8 pairs[4], fours[2];
+    for (int i = 0; i < 4; i++)
+        pairs[i] = SONDE_SHUFFLE8(v[2 * i], v[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14) +
+                   SONDE_SHUFFLE8(v[2 * i], v[2 * i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    for (int i = 0; i < 2; i++)
+        fours[i] = SONDE_SHUFFLE8(pairs[2 * i], pairs[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
+                   SONDE_SHUFFLE8(pairs[2 * i], pairs[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
+    *sums = SONDE_SHUFFLE8(fours[0], fours[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+            SONDE_SHUFFLE8(fours[0], fours[1], 4, 5, 6, 7, 12, 13, 14, 15);
+}
 
 /* gram[i][j] += a_i . b_j for TILE x TILE rows of `depth` numbers. A clone each, not inlined: vectors
  * are cut to the instruction set of the function they are written in. */
 SONDE_CLONES
-static void gram_tile(const double *a, const double *b, size_t depth, double *gram, size_t pitch)
+static void gram_tile(const double *a, const double *b, size_t pitch, size_t depth, double *gram,
+                      size_t gram_pitch)
 {
     sonde__vector8 sum[TILE][TILE];
-    memset(sum, 0, sizeof sum);
-    for (size_t k = 0; k < depth; k += 8) {
+    for (int i = 0; i < TILE; i++)
+        for (int j = 0; j < TILE; j++)
+            sum[i][j] = (sonde__vector8){0};
+    size_t k = 0;
+    do { /* at least once: then the sums are in registers all the way */
         sonde__vector8 x[TILE], y[TILE];
         for (int i = 0; i < TILE; i++) {
-            x[i] = *(const sonde__vector8 *)(a + (size_t)i * GRAM_PITCH + k);
-            y[i] = *(const sonde__vector8 *)(b + (size_t)i * GRAM_PITCH + k);
+            x[i] = *(const sonde__vector8 *)(a + (size_t)i * pitch + k);
+            y[i] = *(const sonde__vector8 *)(b + (size_t)i * pitch + k);
         }
         for (int i = 0; i < TILE; i++)
             for (int j = 0; j < TILE; j++)
                 sum[i][j] += x[i] * y[j];
-    }
-    for (int i = 0; i < TILE; i++)
+        k += LANES;
+    } while (k < depth);
+    for (int i = 0; i < TILE; i += 2) {
+        sonde__vector8 totals; /* of two rows of the tile */
+        lane_sums(sum[i], &totals);
         for (int j = 0; j < TILE; j++) {
-            double lanes[8], total = 0;
-            memcpy(lanes, &sum[i][j], sizeof lanes);
-            for (int lane = 0; lane < 8; lane++)
-                total += lanes[lane];
-            gram[(size_t)i * pitch + (size_t)j] += total;
+            gram[(size_t)i * gram_pitch + (size_t)j] += totals[j];
+            gram[(size_t)(i + 1) * gram_pitch + (size_t)j] += totals[TILE + j];
         }
+    }
 }
 
 /* The lower triangle (by tiles) of gram += block block^T; rows a multiple of TILE. */
-static void gram_add(const double *block, size_t rows, size_t depth, double *gram)
+static void gram_add(const double *block, size_t pitch, size_t rows, size_t depth, double *gram)
 {
     for (size_t panel = 0; panel < rows; panel += PANEL) {
         size_t end = rows - panel < PANEL ? rows : panel + PANEL;
         for (size_t j = 0; j < end; j += TILE)
             for (size_t i = panel > j ? panel : j; i < end; i += TILE)
-                gram_tile(block + i * GRAM_PITCH, block + j * GRAM_PITCH, depth,
-                          gram + i * rows + j, rows);
+                gram_tile(block + i * pitch, block + j * pitch, pitch, depth, gram + i * rows + j,
+                          rows);
+    }
+}
+
+/* Columns [first, first + n) of all rows, in `block`, with zeros up to whole tiles. */
+static void fill_block(const sonde__rows *source, size_t first, size_t n, double *block)
+{
+    for (size_t i = 0; i < source->rows; i++) {
+        double *row = block + i * GRAM_PITCH;
+        source->fill(source->user, i, first, n, row);
+        zero_tail(row, n, round_up(n, LANES));
     }
 }
 
 static void gram_of(const sonde__rows *source, size_t padded, double *block, double *gram)
 {
     memset(gram, 0, padded * padded * sizeof *gram);
-    memset(block, 0, padded * GRAM_PITCH * sizeof *block);
+    memset(block + source->rows * GRAM_PITCH, 0,
+           (padded - source->rows) * GRAM_PITCH * sizeof *block);
     for (size_t first = 0; first < source->cols; first += DEPTH) {
         size_t n = source->cols - first < DEPTH ? source->cols - first : DEPTH;
-        size_t depth = round_up(n, 8);
-        for (size_t i = 0; i < source->rows; i++) {
-            double *row = block + i * GRAM_PITCH;
-            source->fill(source->user, i, first, n, row);
-            for (size_t k = n; k < depth; k++)
-                row[k] = 0;
+        size_t depth = round_up(n, LANES);
+        if (source->values) {
+            gram_add(source->values + first, source->pitch, padded, depth, gram);
+            continue;
         }
-        gram_add(block, padded, depth, gram);
+        fill_block(source, first, n, block);
+        gram_add(block, GRAM_PITCH, padded, depth, gram);
     }
 }
 
@@ -177,12 +233,6 @@ static double sum_of_squares(const double *values, size_t n)
     for (size_t i = 0; i < n; i++)
         sum += values[i] * values[i];
     return sum;
-}
-
-static void zero_tail(double *row, size_t from, size_t to)
-{
-    for (size_t i = from; i < to; i++)
-        row[i] = 0;
 }
 
 typedef struct direct_work {

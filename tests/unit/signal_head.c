@@ -315,6 +315,44 @@ static void duplicating_the_batch_changes_no_score(void **state)
     sonde_context_free(context);
 }
 
+/* Once the residuals of all rows are kept, once they are computed again as they are needed. */
+static void a_batch_too_large_to_keep_its_residuals_scores_the_same(void **state)
+{
+    (void)state;
+    enum { ROWS = 33, OUTPUTS = 3001, COLS = 3 };
+    sonde_context *context = check_context();
+    sonde__stream stream = stream_of(21);
+    float *o = malloc(2 * ROWS * OUTPUTS * sizeof *o), z[2 * ROWS * COLS];
+    int64_t labels[2 * ROWS];
+    assert_non_null(o);
+    for (size_t i = 0; i < ROWS * OUTPUTS; i++)
+        o[i] = o[ROWS * OUTPUTS + i] = (float)(3 * sonde__random_normal(&stream));
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        z[i] = z[ROWS * COLS + i] = (float)sonde__random_normal(&stream);
+    for (size_t i = 0; i < ROWS; i++)
+        labels[i] = labels[ROWS + i] = (int64_t)(i * 89);
+    for (int form = SONDE_FORM_DIRECT; form <= SONDE_FORM_GRAM; form++)
+        for (int kind = 0; kind < 3; kind++) {
+            sonde_head_report reports[2];
+            for (size_t twice = 0; twice < 2; twice++) {
+                sonde_head_batch batch;
+                sonde_head_batch_init(&batch);
+                batch.form = (sonde_head_form)form;
+                batch.kind = (sonde_head_kind)kind;
+                batch.label_smoothing = 0.1;
+                batch.features = (sonde_matrix){z, SONDE_F32, ROWS << twice, COLS, 0};
+                batch.logits = (sonde_matrix){o, SONDE_F32, ROWS << twice, OUTPUTS, 0};
+                batch.labels = labels;
+                check_ok(context, sonde_head_gradient(context, &batch, &reports[twice]));
+            }
+            const sonde_score *kept = &reports[0].raw, *again = &reports[1].raw;
+            for (int i = 0; i < 10; i++)
+                check_close(again[i].value, kept[i].value, 1e-15, 1e-12, "score");
+        }
+    free(o);
+    sonde_context_free(context);
+}
+
 /* Ten classes, label logit far ahead: the residual is e^-40, which P - 1 in double would lose. */
 static void a_nearly_perfect_fit_keeps_its_digits(void **state)
 {
@@ -580,6 +618,7 @@ int main(void)
         cmocka_unit_test(a_perfect_fit_has_no_gradient),
         cmocka_unit_test(rescaling_features_against_weights_moves_each_score_as_derived),
         cmocka_unit_test(duplicating_the_batch_changes_no_score),
+        cmocka_unit_test(a_batch_too_large_to_keep_its_residuals_scores_the_same),
         cmocka_unit_test(a_nearly_perfect_fit_keeps_its_digits),
         cmocka_unit_test(patches_equal_an_explicit_unfolding),
         cmocka_unit_test(all_number_formats_and_strides_give_the_same),
