@@ -116,23 +116,6 @@ static void announce(const sonde__call *call, const char *folder, bool resume, s
                  call->config.data, folder);
 }
 
-/* A run that diverged still has its whole epochs to tell about; its last event says what happened. */
-static int tell_divergence(sonde__call *call, const char *folder)
-{
-    sonde__store *store = NULL;
-    sonde__event_row *events = NULL;
-    size_t count = 0;
-    tell_result(call, folder);
-    if (sonde__store_open(call->context, folder, SONDE__STORE_READ, &store) == SONDE_OK &&
-        sonde__store_events(store, &events, &count) == SONDE_OK && count > 0)
-        sonde__fail_at(call->context, SONDE_ERROR_NUMERIC, folder, NULL, -1, "%s",
-                       events[count - 1].text);
-    if (store)
-        sonde__store_free_rows(store, events);
-    sonde__store_close(store);
-    return sonde__cli_fail(call->context);
-}
-
 int sonde__cli_train_into(sonde__call *call, const char *folder, bool resume)
 {
     sonde__live live;
@@ -150,8 +133,9 @@ int sonde__cli_train_into(sonde__call *call, const char *folder, bool resume)
     else
         status = sonde__train(call->context, &call->config, folder, &hooks, &summary);
     sonde__live_end(&live);
+    /* A run that diverged still has its whole epochs to tell about. */
     if (status == SONDE_ERROR_NUMERIC && strcmp(summary.status, "diverged") == 0)
-        return tell_divergence(call, folder);
+        tell_result(call, folder);
     if (status != SONDE_OK)
         return sonde__cli_fail(call->context);
     const int exit_status = tell_result(call, folder);

@@ -115,6 +115,17 @@ sonde_status sonde__checkpoint_read(sonde__session *session, int64_t epoch)
     return status;
 }
 
+sonde_status sonde__checkpoint_verify(sonde__session *session, int64_t epoch)
+{
+    sonde__safetensors *file = NULL;
+    char *path = path_of(session, epoch);
+    sonde_status status =
+        path ? sonde__tensors_open(session->context, path, &file) : SONDE_ERROR_MEMORY;
+    sonde__safetensors_close(file);
+    sonde__free(session->context, path);
+    return status;
+}
+
 /* ---- Keeping ---- */
 
 static sonde_status copy_file(sonde_context *context, const char *from, const char *to)

@@ -47,11 +47,12 @@ static sonde_status feed_losses(sonde__session *session, const sonde__batch *bat
 static sonde_status diverge(sonde__session *session, const char *what, size_t step)
 {
     session->diverged = true;
-    return sonde__fail(session->context, SONDE_ERROR_NUMERIC,
-                       "%s is not finite in epoch %lld, step %zu; the run stands as of epoch %lld: "
-                       "train anew with a lower --lr (it is %g now), --clip 1 or --warm-up 1",
-                       what, (long long)session->epoch, step + 1, (long long)session->epoch - 1,
-                       session->row.learning_rate);
+    return sonde__fail_at(
+        session->context, SONDE_ERROR_NUMERIC, sonde__store_folder(session->store), NULL, -1,
+        "%s is not finite in epoch %lld, step %zu; the run stands as of epoch %lld: "
+        "train anew with a lower --lr (it is %g now), --clip 1 or --warm-up 1",
+        what, (long long)session->epoch, step + 1, (long long)session->epoch - 1,
+        session->row.learning_rate);
 }
 
 static sonde_status take_step(sonde__session *session, const sonde__batch *batch, tally *sums)

@@ -115,6 +115,8 @@ char *sonde__checkpoint_path(sonde_context *context, const char *folder, int64_t
 sonde_status sonde__checkpoint_write(sonde__session *session);
 /* Weights and buffers of a checkpoint into the network. */
 sonde_status sonde__checkpoint_read(sonde__session *session, int64_t epoch);
+/* Whether the checkpoint is there and its checksum fits. */
+sonde_status sonde__checkpoint_verify(sonde__session *session, int64_t epoch);
 /* Makes kept.safetensors the checkpoint of `epoch`, if it is not yet. */
 sonde_status sonde__checkpoint_keep(sonde__session *session, int64_t epoch);
 /* Drops checkpoints that can no longer be chosen (--thin). */

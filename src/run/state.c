@@ -181,8 +181,11 @@ sonde_status sonde__state_read(sonde__session *session, int64_t epoch)
 
 void sonde__state_clean(sonde__session *session)
 {
-    char *path = path_of(session, session->epoch - 2);
-    if (path && session->epoch > 2)
-        unlink(path);
-    sonde__free(session->context, path);
+    /* A process killed after its commit has left one more behind. */
+    for (int64_t epoch = session->epoch - 2; epoch > 0 && epoch > session->epoch - 4; epoch--) {
+        char *path = path_of(session, epoch);
+        if (path)
+            unlink(path);
+        sonde__free(session->context, path);
+    }
 }

@@ -51,11 +51,10 @@ static void add_epochs(sonde__run_summary *summary, const sonde__epoch_row *rows
     }
 }
 
-static sonde_status read_decision(sonde__store *store, sonde__run_summary *summary)
+static sonde_status read_decision(sonde__store *store, bool any, sonde__run_summary *summary)
 {
-    sonde_status status = sonde__store_decision(store, -1, &summary->decision);
-    if (status != SONDE_ERROR_NOT_FOUND)
-        return status;
+    if (any)
+        return sonde__store_decision(store, -1, &summary->decision);
     summary->decision.stop_epoch = summary->decision.keep.epoch = -1;
     snprintf(summary->decision.keep.reason, sizeof(summary->decision.keep.reason),
              "no epoch has ended yet");
@@ -88,9 +87,10 @@ static sonde_status read_epochs(sonde__store *store, sonde__run_summary *summary
     sonde__epoch_row *rows;
     size_t count;
     SONDE_TRY(sonde__store_epochs(store, &rows, &count));
+    sonde_status status = read_decision(store, count > 0, summary);
     add_epochs(summary, rows, count);
     sonde__store_free_rows(store, rows);
-    return SONDE_OK;
+    return status;
 }
 
 sonde_status sonde__run_summarise(sonde__store *store, sonde__run_summary *summary)
@@ -103,7 +103,6 @@ sonde_status sonde__run_summarise(sonde__store *store, sonde__run_summary *summa
     snprintf(made.folder, sizeof(made.folder), "%s", sonde__store_folder(store));
     SONDE_TRY(read_status(store, &made));
     SONDE_TRY(read_config(store, &made));
-    SONDE_TRY(read_decision(store, &made));
     SONDE_TRY(read_epochs(store, &made));
     SONDE_TRY(read_integer(store, "parameters", &made.parameters));
     SONDE_TRY(read_integer(store, "train_examples", &made.train_examples));

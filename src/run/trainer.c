@@ -255,21 +255,24 @@ static sonde_status finish_run(sonde__session *session)
     SONDE_TRY(sonde__store_write_epoch(session->store, &last, NULL, 0, NULL, 0, &session->decision,
                                        session->events, session->event_count));
     session->event_count = 0;
-    bool chosen = session->decision.keep.epoch >= 1;
-    SONDE_TRY(sonde__checkpoint_keep(session, chosen ? session->decision.keep.epoch : last.epoch));
+    int64_t chosen = session->decision.keep.epoch >= 1 ? session->decision.keep.epoch : last.epoch;
+    SONDE_TRY(sonde__checkpoint_verify(session, chosen));
+    SONDE_TRY(sonde__checkpoint_keep(session, chosen));
     return sonde__store_set(session->store, "status", status);
 }
 
-/* Ends a run that failed: stores what it came to, and hands the first error on. */
-static sonde_status fail_run(sonde__session *session, sonde_status status)
+/* Ends a run that failed after this whole epoch: stores what it came to, hands the first error on. */
+static sonde_status fail_run(sonde__session *session, int64_t whole, sonde_status status)
 {
     char message[SONDE_REASON_MAX], file[1024], item[SONDE_LAYER_NAME_MAX];
     const sonde_error *error = sonde_context_error(session->context);
     int64_t offset = error->offset;
-    snprintf(message, sizeof(message), "%s", error->message);
+    bool full = status == SONDE_ERROR_NO_SPACE && !strstr(error->message, "resume");
+    snprintf(message, sizeof(message), "%s%s", error->message,
+             full ? "; free space and resume the run" : "");
     snprintf(file, sizeof(file), "%s", error->file);
     snprintf(item, sizeof(item), "%s", error->item);
-    sonde__event_row event = {.epoch = session->epoch - 1};
+    sonde__event_row event = {.epoch = whole};
     snprintf(event.text, sizeof(event.text), "%s", message);
     sonde__store_event(session->store, &event);
     sonde__store_set(session->store, "status", session->diverged ? "diverged" : "interrupted");
@@ -284,12 +287,12 @@ static sonde_status run_epochs(sonde__session *session)
         if (status == SONDE_ERROR_CANCELLED)
             return sonde__store_set(session->store, "status", "interrupted");
         if (status != SONDE_OK)
-            return fail_run(session, status);
+            return fail_run(session, session->epoch - 1, status);
     }
     sonde_status status = finish_run(session);
     if (status == SONDE_ERROR_CANCELLED)
         return sonde__store_set(session->store, "status", "interrupted");
-    return status;
+    return status == SONDE_OK ? status : fail_run(session, session->epoch, status);
 }
 
 /* ---- Entry points ---- */
@@ -379,6 +382,20 @@ static sonde_status read_stored_config(sonde_context *context, sonde__store *sto
     return SONDE_OK;
 }
 
+static sonde_status refuse_diverged(sonde_context *context, sonde__store *store)
+{
+    char *status = NULL;
+    SONDE_TRY(sonde__store_get(store, "status", &status));
+    bool diverged = status && strcmp(status, "diverged") == 0;
+    sonde__free(context, status);
+    if (!diverged)
+        return SONDE_OK;
+    return sonde__fail_at(context, SONDE_ERROR_STATE, sonde__store_folder(store), NULL, -1,
+                          "%s diverged, and would do so again; train anew with a lower --lr, "
+                          "--clip 1 or --warm-up 1 (its whole epochs stay as they are)",
+                          sonde__store_folder(store));
+}
+
 /* True when nothing is left to do. */
 static sonde_status is_done(sonde_context *context, sonde__store *store,
                             const sonde__config *config, bool *done)
@@ -446,6 +463,8 @@ sonde_status sonde__train_resume(sonde_context *context, const char *folder, int
     bool done = false;
     SONDE_TRY(sonde__store_open(context, folder, SONDE__STORE_WRITE, &store));
     sonde_status status = read_stored_config(context, store, epochs, &config);
+    if (status == SONDE_OK)
+        status = refuse_diverged(context, store);
     if (status == SONDE_OK)
         status = is_done(context, store, &config, &done);
     if (status == SONDE_OK && !done)

@@ -31,7 +31,7 @@ typedef struct sonde__train_hooks {
 /* What a run came to; also made from a store alone, by `show`, `report` and --json. */
 typedef struct sonde__run_summary {
     char folder[1024];
-    char status[32]; /* running, finished, stopped, interrupted */
+    char status[32]; /* running, finished, stopped, interrupted, diverged */
     sonde__config config;
     int64_t epochs_run;
     int64_t parameters;
@@ -43,11 +43,12 @@ typedef struct sonde__run_summary {
     double seconds;
 } sonde__run_summary;
 
-/* Trains into the new folder. Interrupted runs end with SONDE_OK and status "interrupted". */
+/* Trains into the new folder. Interrupted runs end with SONDE_OK and status "interrupted"; a loss
+ * that is not finite with SONDE_ERROR_NUMERIC and a summary of status "diverged". */
 sonde_status sonde__train(sonde_context *context, const sonde__config *config, const char *folder,
                           const sonde__train_hooks *hooks, sonde__run_summary *summary);
 /* Continues the run in the folder from its last whole epoch. `epochs` 0: as configured; larger than
- * configured: trains longer. */
+ * configured: trains longer. A run that diverged would do so again: SONDE_ERROR_STATE. */
 sonde_status sonde__train_resume(sonde_context *context, const char *folder, int64_t epochs,
                                  const sonde__train_hooks *hooks, sonde__run_summary *summary);
 sonde_status sonde__run_summarise(sonde__store *store, sonde__run_summary *summary);

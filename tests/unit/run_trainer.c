@@ -417,6 +417,34 @@ static void a_diverging_run_ends_with_its_last_good_checkpoint(void **state)
     sonde_context_free(context);
 }
 
+static void a_run_that_diverges_at_once_says_why_and_is_not_resumed(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__config config = small_config();
+    sonde__run_summary summary;
+    sonde__event_row *events;
+    size_t count;
+    config.lr = 1e5;
+    memset(&summary, 0, sizeof(summary));
+    check_status(sonde__train(context, &config, folder_of("a"), NULL, &summary),
+                 SONDE_ERROR_NUMERIC);
+    assert_non_null(strstr(sonde_context_error(context)->message, "is not finite in epoch 1"));
+    assert_string_equal(sonde_context_error(context)->file, folder_of("a"));
+    assert_string_equal(summary.status, "diverged");
+    assert_int_equal(summary.epochs_run, 0);
+    check_status(sonde__train_resume(context, folder_of("a"), 0, NULL, &summary),
+                 SONDE_ERROR_STATE);
+    assert_non_null(strstr(sonde_context_error(context)->message, "--lr"));
+    sonde__store *store = open_run(context, "a");
+    check_ok(context, sonde__store_events(store, &events, &count));
+    assert_int_equal(count, 1);
+    sonde__store_free_rows(store, events);
+    sonde__store_close(store);
+    check_no_leak(context);
+    sonde_context_free(context);
+}
+
 /* ---- Options ---- */
 
 static void label_noise_lowers_what_can_be_learned(void **state)
@@ -648,6 +676,50 @@ static void newer_and_damaged_runs_are_not_resumed(void **state)
     sonde_context_free(context);
 }
 
+static void a_damaged_kept_checkpoint_does_not_pass_for_a_good_one(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__config config = small_config();
+    sonde__run_summary summary;
+    char name[64];
+    config.epochs = 2;
+    train(context, &config, "a", &summary);
+    run_sql("a", "UPDATE facts SET value = 'running' WHERE key = 'status'");
+    snprintf(name, sizeof(name), "checkpoints/epoch-%04lld.safetensors",
+             (long long)summary.decision.keep.epoch);
+    int file = open(file_of("a", name), O_WRONLY);
+    assert_int_equal(pwrite(file, "\x5a\xa5", 2, 5000), 2);
+    close(file);
+    check_status(sonde__train_resume(context, folder_of("a"), 0, NULL, &summary),
+                 SONDE_ERROR_CORRUPT);
+    assert_non_null(strstr(sonde_context_error(context)->file, name));
+    sonde__store *store = open_run(context, "a");
+    check_ok(context, sonde__run_summarise(store, &summary));
+    assert_string_equal(summary.status, "interrupted");
+    sonde__store_close(store);
+    check_no_leak(context);
+    sonde_context_free(context);
+}
+
+static void a_state_that_a_killed_process_left_is_cleaned_away(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__config config = small_config();
+    sonde__run_summary summary;
+    config.epochs = 3;
+    train(context, &config, "a", &summary);
+    /* As if killed between the commit of epoch 3 and the removal of epoch 1's state. */
+    check_ok(context,
+             sonde__replace_file(context, file_of("a", "state/epoch-0001.safetensors"), "old", 3));
+    check_ok(context, sonde__train_resume(context, folder_of("a"), 4, NULL, &summary));
+    assert_false(sonde__path_exists(file_of("a", "state/epoch-0001.safetensors")));
+    assert_false(sonde__path_exists(file_of("a", "state/epoch-0002.safetensors")));
+    assert_true(sonde__path_exists(file_of("a", "state/epoch-0003.safetensors")));
+    sonde_context_free(context);
+}
+
 /* In a child, as its limits stay with it. 0: good. */
 static int run_with_a_full_disk(void)
 {
@@ -664,6 +736,8 @@ static int run_with_a_full_disk(void)
                 sonde_context_error(context)->message);
         return 1;
     }
+    if (!strstr(sonde_context_error(context)->message, "free space"))
+        return 3;
     return sonde_context_memory_used(context) < KEPT_MOST ? 0 : 2;
 }
 
@@ -726,6 +800,7 @@ int main(void)
         TEST(interrupted_anywhere_a_run_ends_with_the_same_bits),
         TEST(a_finished_run_can_only_be_made_longer),
         TEST(a_diverging_run_ends_with_its_last_good_checkpoint),
+        TEST(a_run_that_diverges_at_once_says_why_and_is_not_resumed),
         TEST(label_noise_lowers_what_can_be_learned),
         TEST(the_kept_epoch_always_has_a_checkpoint),
         TEST(thinning_leaves_the_kept_and_the_recent_ones),
@@ -735,6 +810,8 @@ int main(void)
         TEST(a_damaged_state_falls_back_and_ends_the_same),
         TEST(a_run_without_any_whole_state_says_what_to_do),
         TEST(newer_and_damaged_runs_are_not_resumed),
+        TEST(a_damaged_kept_checkpoint_does_not_pass_for_a_good_one),
+        TEST(a_state_that_a_killed_process_left_is_cleaned_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
