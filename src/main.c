@@ -1,4 +1,5 @@
 /* The command `sonde`: everything is in src/cli. */
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ static void choose_libraries_settings(char **arguments)
 
 int main(int count, char **arguments)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of the write, not the end */
     choose_libraries_settings(arguments);
     return sonde__cli_main(count, arguments);
 }

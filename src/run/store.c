@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/path.h"
@@ -227,6 +228,45 @@ static sonde_status take_lock(sonde__store *store)
     return status;
 }
 
+/* SQLite would wait for ever for the other end of a FIFO. */
+static sonde_status check_plain(sonde__store *store)
+{
+    struct stat about;
+    if (stat(store->path, &about) != 0 || S_ISREG(about.st_mode))
+        return SONDE_OK;
+    return sonde__fail_at(store->context, SONDE_ERROR_FILE, store->path, NULL, -1,
+                          "%s is not a plain file; name another folder", store->path);
+}
+
+static sonde_status connect_database(sonde__store *store, int flags)
+{
+    int result = sqlite3_open_v2(store->path, &store->database, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (result != SQLITE_OK)
+        return sonde__store_fail(store, result, "open the run");
+    sqlite3_extended_result_codes(store->database, 1);
+    sqlite3_busy_timeout(store->database, 10000);
+    return SONDE_OK;
+}
+
+/* A writer killed within its transaction leaves a journal, which somebody has to roll back before
+ * anything can be read; a connection for reading may not. */
+static sonde_status roll_back_if_killed(sonde__store *store)
+{
+    int result = sqlite3_exec(store->database, "PRAGMA schema_version", NULL, NULL, NULL);
+    if ((result & 0xff) != SQLITE_READONLY)
+        return SONDE_OK; /* what else is wrong is told by who reads */
+    sqlite3_close(store->database);
+    store->database = NULL;
+    SONDE_TRY(connect_database(store, SQLITE_OPEN_READWRITE));
+    result = sqlite3_exec(store->database, "PRAGMA schema_version", NULL, NULL, NULL);
+    if ((result & 0xff) != SQLITE_READONLY)
+        return SONDE_OK;
+    return sonde__fail_at(store->context, SONDE_ERROR_FILE, store->path, NULL, -1,
+                          "%s: its writer was killed within a transaction, which cannot be rolled "
+                          "back here: the folder is read-only; copy it to where it can be written",
+                          store->path);
+}
+
 static sonde_status open_database(sonde__store *store, sonde__store_mode mode)
 {
     int flags = mode == SONDE__STORE_READ     ? SQLITE_OPEN_READONLY
@@ -235,16 +275,14 @@ static sonde_status open_database(sonde__store *store, sonde__store_mode mode)
     if (mode != SONDE__STORE_CREATE && !sonde__path_exists(store->path))
         return sonde__fail_at(store->context, SONDE_ERROR_NOT_FOUND, store->path, NULL, -1,
                               "%s holds no run (there is no run.sqlite in it)", store->folder);
-    int result = sqlite3_open_v2(store->path, &store->database, flags | SQLITE_OPEN_NOMUTEX, NULL);
-    if (result != SQLITE_OK)
-        return sonde__store_fail(store, result, "open the run");
-    sqlite3_extended_result_codes(store->database, 1);
-    sqlite3_busy_timeout(store->database, 10000);
-    sonde_status status = sonde__store_run(store, "PRAGMA cache_size = -512");
-    if (status == SONDE_OK && mode != SONDE__STORE_READ)
-        status =
-            sonde__store_run(store, "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL");
-    return status;
+    SONDE_TRY(check_plain(store));
+    SONDE_TRY(connect_database(store, flags));
+    if (mode == SONDE__STORE_READ)
+        SONDE_TRY(roll_back_if_killed(store));
+    SONDE_TRY(sonde__store_run(store, "PRAGMA cache_size = -512"));
+    if (mode == SONDE__STORE_READ)
+        return SONDE_OK;
+    return sonde__store_run(store, "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL");
 }
 
 /* A single integer; `fallback` where the query gives no row. */
@@ -271,6 +309,33 @@ static sonde_status holds_schema(sonde__store *store, bool *holds)
     SONDE_TRY(query_integer(store, "SELECT count(*) FROM sqlite_master WHERE name = 'schema'", 0,
                             &count));
     *holds = count > 0;
+    return SONDE_OK;
+}
+
+sonde_status sonde__store_has_column(sonde__store *store, const sonde__table *table,
+                                     const sonde__column *column, bool *has)
+{
+    char sql[128];
+    int64_t count = 0;
+    snprintf(sql, sizeof(sql), "SELECT count(*) FROM pragma_table_info('%s') WHERE name = '%s'",
+             table->name, column->name);
+    SONDE_TRY(query_integer(store, sql, 0, &count));
+    *has = count > 0;
+    return SONDE_OK;
+}
+
+static sonde_status add_later_columns(sonde__store *store, const sonde__table *table)
+{
+    char sql[128];
+    for (int i = 0; i < table->count; i++) {
+        const sonde__column *column = &table->columns[i];
+        bool has = true;
+        if (column->later)
+            SONDE_TRY(sonde__store_has_column(store, table, column, &has));
+        snprintf(sql, sizeof(sql), "ALTER TABLE %s ADD COLUMN %s", table->name, column->name);
+        if (!has)
+            SONDE_TRY(sonde__store_run(store, sql));
+    }
     return SONDE_OK;
 }
 
@@ -328,7 +393,10 @@ static sonde_status open_parts(sonde__store *store, sonde__store_mode mode)
     if (mode != SONDE__STORE_READ)
         SONDE_TRY(take_lock(store));
     SONDE_TRY(open_database(store, mode));
-    return mode == SONDE__STORE_CREATE ? create_run(store) : check_version(store);
+    if (mode == SONDE__STORE_CREATE)
+        return create_run(store);
+    SONDE_TRY(check_version(store));
+    return mode == SONDE__STORE_WRITE ? add_later_columns(store, &sonde__layers_table) : SONDE_OK;
 }
 
 sonde_status sonde__store_open(sonde_context *context, const char *folder, sonde__store_mode mode,

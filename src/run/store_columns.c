@@ -1,7 +1,7 @@
 /*
  * The columns of the run store's tables: name, C type and place in the row struct. The schema, the
  * writer and the reader all follow these, so that a new measure is one line here and one field in
- * store.h.
+ * store.h. A column that runs of earlier releases lack is marked as a later one.
  */
 #include "run/store_internal.h"
 
@@ -9,17 +9,22 @@
 #define EPOCH(kind, field) \
     { \
 #field, SONDE__COLUMN_##kind, offsetof(sonde__epoch_row, field), \
-            ROOM(sonde__epoch_row, field) \
+            ROOM(sonde__epoch_row, field), false \
     }
 #define SCORE(kind, name, field) \
     { \
         name, SONDE__COLUMN_##kind, offsetof(sonde__score_row, field), \
-            ROOM(sonde__score_row, field) \
+            ROOM(sonde__score_row, field), false \
     }
 #define LAYER(kind, name, field) \
     { \
         name, SONDE__COLUMN_##kind, offsetof(sonde__layer_row, field), \
-            ROOM(sonde__layer_row, field) \
+            ROOM(sonde__layer_row, field), false \
+    }
+#define LATER_LAYER(kind, name, field) \
+    { \
+        name, SONDE__COLUMN_##kind, offsetof(sonde__layer_row, field), \
+            ROOM(sonde__layer_row, field), true \
     }
 
 static const sonde__column epoch_columns[] = {
@@ -58,7 +63,7 @@ static const sonde__column layer_columns[] = {
     LAYER(REAL, "mp_high", report.mp_high),
     LAYER(REAL, "distance", report.distance),
     LAYER(REAL, "statistic", report.statistic),
-    LAYER(REAL, "statistic_with_spikes", report.statistic_with_spikes),
+    LATER_LAYER(REAL, "statistic_with_spikes", report.statistic_with_spikes),
     LAYER(REAL, "threshold_published", report.threshold_published),
     LAYER(REAL, "threshold_calibrated", report.threshold_calibrated),
     LAYER(REAL, "smallest", report.smallest),
@@ -67,6 +72,7 @@ static const sonde__column layer_columns[] = {
     LAYER(REAL, "frobenius", report.frobenius),
     LAYER(REAL, "spectral", report.spectral),
     LAYER(REAL, "entropy", report.entropy),
+    LATER_LAYER(REAL, "null_mean", report.null_mean),
 };
 
 #define COUNT(columns) (int)(sizeof(columns) / sizeof(columns[0]))

@@ -29,6 +29,7 @@ typedef struct sonde__column {
     const char *name;
     sonde__column_type type;
     size_t offset, room;
+    bool later; /* old runs lack it: read as NULL there, added when they are written again */
 } sonde__column;
 
 /* Columns of a table, the key first. */
@@ -43,6 +44,9 @@ extern const sonde__table sonde__epochs_table, sonde__scores_table, sonde__layer
 /* Turns SQLite's last result into a status and records it. */
 sonde_status sonde__store_fail(sonde__store *store, int result, const char *what);
 sonde_status sonde__store_prepare(sonde__store *store, const char *sql, sqlite3_stmt **statement);
+/* Whether the run's file has the column. */
+sonde_status sonde__store_has_column(sonde__store *store, const sonde__table *table,
+                                     const sonde__column *column, bool *has);
 sonde_status sonde__store_run(sonde__store *store, const char *sql);
 /* The decision as a JSON object and back. */
 sonde_status sonde__decision_to_json(sonde_context *context, const sonde_decision *decision,

@@ -78,10 +78,17 @@ static sonde_status prepare_select(sonde__store *store, const sonde__table *tabl
     sonde__text sql;
     sonde__text_init(&sql, store->context);
     sonde__text_add(&sql, "SELECT ");
-    for (int i = 0; i < table->count; i++)
-        sonde__text_format(&sql, "%s%s", i ? ", " : "", table->columns[i].name);
+    sonde_status status = SONDE_OK;
+    for (int i = 0; i < table->count && status == SONDE_OK; i++) {
+        const sonde__column *column = &table->columns[i];
+        bool has = true;
+        if (column->later)
+            status = sonde__store_has_column(store, table, column, &has);
+        sonde__text_format(&sql, "%s%s", i ? ", " : "", has ? column->name : "NULL");
+    }
     sonde__text_format(&sql, "%s FROM %s %s ORDER BY %s", extra, table->name, rest, table->key);
-    sonde_status status = sonde__text_status(&sql);
+    if (status == SONDE_OK)
+        status = sonde__text_status(&sql);
     if (status == SONDE_OK)
         status = sonde__store_prepare(store, sql.bytes, statement);
     sonde__text_free(&sql);

@@ -52,3 +52,22 @@ if [ -w /dev/full ]; then
     "$SONDE" models >/dev/full 2>err || status=$?
     [ "$status" = 1 ] || fail "a full disk went unnoticed: $status"
 fi
+
+# A limit on the size of files is a full disk: told in one line, and the run can go on without it.
+(
+    ulimit -f 60
+    run 1 train "${tiny[@]}" --run limited --quiet
+) || exit 1
+one_error_line
+says err 'free space'
+run 0 resume limited --quiet
+[ -s limited/kept.safetensors ] || fail "the resumed run kept nothing"
+
+# A run may be looked at whatever its killed writer left; what is no database never blocks.
+mkdir pipe
+mkfifo pipe/run.sqlite
+status=0
+timeout 20 "$SONDE" show pipe >out 2>err || status=$?
+[ "$status" = 1 ] || fail "a FIFO as a database: $status"
+one_error_line
+says err 'pipe/run.sqlite'

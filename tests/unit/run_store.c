@@ -98,6 +98,7 @@ static void write_epoch(sonde_context *context, sonde__store *store, int64_t epo
     layer.report.cols = 7;
     layer.report.type = SONDE_SPECTRUM_HEAVY_TAIL;
     layer.report.distance = 0.125;
+    layer.report.null_mean = 0.1875;
     sonde_decision decision = decision_of(epoch);
     sonde__event_row event = {epoch, "something happened"};
     check_ok(context,
@@ -481,6 +482,94 @@ static void read_only_folders_can_be_read_and_not_written(void **state)
     chmod(folder, 0755);
 }
 
+static void copy_to(const char *from, const char *to)
+{
+    static char bytes[1 << 16];
+    size_t got;
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    assert_non_null(in);
+    assert_non_null(out);
+    while ((got = fread(bytes, 1, sizeof(bytes), in)) > 0)
+        assert_int_equal(fwrite(bytes, 1, got, out), got);
+    fclose(in);
+    fclose(out);
+}
+
+/* Database and journal as a writer leaves them that is killed within its transaction. */
+static void make_hot_journal(void)
+{
+    sqlite3 *database;
+    char journal[160], kept[160], kept_journal[160];
+    snprintf(journal, sizeof(journal), "%s-journal", path);
+    snprintf(kept, sizeof(kept), "%s/kept", folder);
+    snprintf(kept_journal, sizeof(kept_journal), "%s/kept-journal", folder);
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database,
+                                  "PRAGMA journal_mode = TRUNCATE; PRAGMA cache_size = 1;"
+                                  "BEGIN IMMEDIATE; DELETE FROM epochs;"
+                                  "UPDATE layers SET eigenvalues = zeroblob(400000);",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    copy_to(path, kept);
+    copy_to(journal, kept_journal);
+    sqlite3_exec(database, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_close(database);
+    assert_int_equal(rename(kept, path), 0);
+    assert_int_equal(rename(kept_journal, journal), 0);
+}
+
+static void a_run_whose_writer_was_killed_in_a_transaction_can_be_read(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__store *store = create(context);
+    write_epoch(context, store, 1);
+    write_epoch(context, store, 2);
+    sonde__store_close(store);
+    make_hot_journal();
+    check_ok(context, sonde__store_open(context, folder, SONDE__STORE_READ, &store));
+    assert_int_equal(count_epochs(context, store), 2);
+    sonde__store_close(store);
+    sonde_context_free(context);
+}
+
+static double null_mean_of(sonde_context *context, sonde__store *store, size_t index)
+{
+    sonde__layer_row *rows;
+    size_t count;
+    check_ok(context, sonde__store_layers(store, false, &rows, &count));
+    assert_true(index < count);
+    double value = rows[index].report.null_mean;
+    sonde__store_free_layers(store, rows, count);
+    return value;
+}
+
+static void a_run_of_before_a_column_was_added_is_read_and_gets_it(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__store *store = create(context);
+    sqlite3 *database;
+    write_epoch(context, store, 1);
+    sonde__store_close(store);
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database,
+                                  "ALTER TABLE layers DROP COLUMN null_mean;"
+                                  "ALTER TABLE layers DROP COLUMN statistic_with_spikes",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(database);
+    check_ok(context, sonde__store_open(context, folder, SONDE__STORE_READ, &store));
+    assert_true(isnan(null_mean_of(context, store, 0)));
+    sonde__store_close(store);
+    check_ok(context, sonde__store_open(context, folder, SONDE__STORE_WRITE, &store));
+    write_epoch(context, store, 2);
+    assert_true(isnan(null_mean_of(context, store, 0)));
+    assert_true(null_mean_of(context, store, 1) == 0.1875);
+    sonde__store_close(store);
+    sonde_context_free(context);
+}
+
 static void old_eigenvalues_are_thinned_but_the_named_epochs_stay(void **state)
 {
     (void)state;
@@ -520,6 +609,8 @@ int main(void)
         TEST(a_database_cut_anywhere_never_crashes),
         TEST(a_full_disk_is_told_and_nothing_is_lost),
         TEST(read_only_folders_can_be_read_and_not_written),
+        TEST(a_run_whose_writer_was_killed_in_a_transaction_can_be_read),
+        TEST(a_run_of_before_a_column_was_added_is_read_and_gets_it),
         TEST(old_eigenvalues_are_thinned_but_the_named_epochs_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
