@@ -9,50 +9,18 @@
  * An epoch is a check when its ordinal (1, 2, ... in the order of end_epoch) is a multiple of
  * check_every. All per-example values lie in planes, one array a value: three of losses (pending,
  * newest, second newest) and `window` of |D2|. Planes change roles at each check, the same way for
- * all examples, so that a check is a few linear passes.
+ * all examples, so that a check is a few linear passes. Arbitrary ids are made dense by mastery_ids.c;
+ * the saved state is in mastery_state.c.
  *
  * Invariant: `pending` is NO_LOSS where the running epoch has brought no loss, and +infinity where
  * it brought one that is not finite. The `chain` of an example is how many losses in a row its
  * newest values come from (CODE: plus one for each D2 repeated), saturated at `needed`.
  */
-#include "signal/mastery.h"
-
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/thread.h"
-
-#define NO_LOSS (-INFINITY)
-
-enum { LOSS_PLANES = 3, WINDOW_MAX = 16, MASTERED = 1, MASTERED_BEFORE = 2, SAVE_VERSION = 1 };
-
-/* Sparse ids are numbered in order of first sight; the table holds number + 1, 0 where empty. */
-static const uint64_t SPARSE_MOST = UINT32_MAX - 1;
-
-struct sonde_mastery {
-    sonde_context *context;
-    sonde_mastery_options options;
-    int needed;      /* chain that a judgement needs */
-    size_t known;    /* examples */
-    size_t capacity; /* of each plane */
-    float *values;   /* (LOSS_PLANES + window) planes of `capacity` */
-    uint8_t *chain, *state;
-    int loss_turn, d2_turn; /* which plane is `pending`, which |D2| is the next to be written */
-
-    uint64_t *ids;      /* of the sparse examples, by number; NULL when dense */
-    uint32_t *table;    /* open addressing, linear probing; NULL when dense */
-    size_t table_size;  /* power of two */
-    uint64_t table_key; /* makes collisions unpredictable; results do not depend on it */
-
-    int64_t last_epoch;
-    uint64_t epochs, checks;
-    uint64_t mastered; /* examples whose state says so, annealing or not */
-    bool annealing;
-    uint64_t skipped, possible;
-    uint64_t mastered_now, readmitted_now, readmitted_ever, not_finite_now;
-};
+#include "signal/mastery_internal.h"
 
 void sonde_mastery_options_init(sonde_mastery_options *options)
 {
@@ -101,39 +69,19 @@ static sonde_status check_options(sonde_context *context, const sonde_mastery_op
 
 /* --- planes ------------------------------------------------------------------------------------ */
 
-static size_t plane_count(const sonde_mastery *mastery)
+void sonde__mastery_clear(sonde_mastery *mastery, size_t first, size_t last)
 {
-    return (size_t)(LOSS_PLANES + mastery->options.window);
-}
-
-/* age 0: pending, 1: newest, 2: second newest. */
-static float *loss_plane(const sonde_mastery *mastery, int age)
-{
-    int turn = (mastery->loss_turn + age) % LOSS_PLANES;
-    return mastery->values + (size_t)turn * mastery->capacity;
-}
-
-/* age 0: the one to be written next, which is also the oldest; age window - 1: the newest. */
-static float *d2_plane(const sonde_mastery *mastery, int age)
-{
-    int turn = (mastery->d2_turn + age) % mastery->options.window;
-    return mastery->values + (size_t)(LOSS_PLANES + turn) * mastery->capacity;
-}
-
-static void clear_examples(sonde_mastery *mastery, size_t first, size_t last)
-{
-    float *pending = loss_plane(mastery, 0);
+    float *pending = sonde__mastery_loss_plane(mastery, 0);
     for (size_t i = first; i < last; i++)
         pending[i] = NO_LOSS;
     memset(mastery->chain + first, 0, last - first);
     memset(mastery->state + first, 0, last - first);
 }
 
-/* New planes of `capacity` examples, with the old content; on failure nothing has changed. */
-static sonde_status grow_planes(sonde_mastery *mastery, size_t capacity)
+sonde_status sonde__mastery_grow(sonde_mastery *mastery, size_t capacity)
 {
     sonde_context *context = mastery->context;
-    size_t planes = plane_count(mastery);
+    size_t planes = sonde__mastery_plane_count(mastery);
     size_t plane_bytes;
     if (!sonde__multiply(planes, sizeof(float), &plane_bytes))
         plane_bytes = SIZE_MAX;
@@ -167,79 +115,6 @@ static sonde_status grow_planes(sonde_mastery *mastery, size_t capacity)
     return SONDE_OK;
 }
 
-/* --- sparse ids -------------------------------------------------------------------------------- */
-
-/* The finaliser of splitmix64, keyed: every bit of the id moves every bit of the slot. */
-static uint64_t mix(uint64_t id, uint64_t key)
-{
-    uint64_t x = id ^ key;
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x + key) ^ (x >> 27);
-    x *= UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
-/* The slot that holds `id`, or the empty one where it belongs. */
-static size_t find_slot(const sonde_mastery *mastery, uint64_t id)
-{
-    size_t mask = mastery->table_size - 1;
-    size_t slot = (size_t)mix(id, mastery->table_key) & mask;
-    while (mastery->table[slot] != 0 && mastery->ids[mastery->table[slot] - 1] != id)
-        slot = (slot + 1) & mask;
-    return slot;
-}
-
-static sonde_status grow_table(sonde_mastery *mastery, size_t size)
-{
-    uint32_t *table = sonde__alloc_zero(mastery->context, size, sizeof *table);
-    if (!table)
-        return SONDE_ERROR_MEMORY;
-    sonde__free(mastery->context, mastery->table);
-    mastery->table = table;
-    mastery->table_size = size;
-    for (size_t i = 0; i < mastery->known; i++)
-        table[find_slot(mastery, mastery->ids[i])] = (uint32_t)(i + 1);
-    return SONDE_OK;
-}
-
-/* Room for `examples` in all: planes by doubling, the table at most three quarters full. */
-static sonde_status reserve(sonde_mastery *mastery, size_t examples)
-{
-    if (examples > SPARSE_MOST)
-        return sonde__fail(mastery->context, SONDE_ERROR_OVERFLOW,
-                           "mastery: more than %llu arbitrary ids; number the examples from 0",
-                           (unsigned long long)SPARSE_MOST);
-    if (examples > mastery->capacity) {
-        size_t capacity = mastery->capacity + mastery->capacity / 2;
-        SONDE_TRY(grow_planes(mastery, capacity > examples ? capacity : examples));
-    }
-    size_t size = mastery->table_size;
-    while (size - size / 4 < examples)
-        size *= 2;
-    return size > mastery->table_size ? grow_table(mastery, size) : SONDE_OK;
-}
-
-static size_t count_unknown(const sonde_mastery *mastery, const uint64_t *ids, size_t n)
-{
-    size_t unknown = 0;
-    for (size_t i = 0; i < n; i++)
-        unknown += mastery->table[find_slot(mastery, ids[i])] == 0;
-    return unknown;
-}
-
-/* Room must be there. */
-static size_t number_of(sonde_mastery *mastery, uint64_t id)
-{
-    size_t slot = find_slot(mastery, id);
-    if (mastery->table[slot] == 0) {
-        size_t number = mastery->known++;
-        mastery->ids[number] = id;
-        mastery->table[slot] = (uint32_t)(number + 1);
-        clear_examples(mastery, number, number + 1);
-    }
-    return mastery->table[slot] - 1;
-}
-
 /* --- life -------------------------------------------------------------------------------------- */
 
 static sonde_status make_room(sonde_mastery *mastery)
@@ -250,17 +125,12 @@ static sonde_status make_room(sonde_mastery *mastery)
             return sonde__fail(mastery->context, SONDE_ERROR_OVERFLOW,
                                "mastery: %llu examples do not fit in memory",
                                (unsigned long long)examples);
-        SONDE_TRY(grow_planes(mastery, (size_t)examples));
+        SONDE_TRY(sonde__mastery_grow(mastery, (size_t)examples));
         mastery->known = (size_t)examples;
-        clear_examples(mastery, 0, mastery->known);
+        sonde__mastery_clear(mastery, 0, mastery->known);
         return SONDE_OK;
     }
-    double now = sonde__seconds();
-    memcpy(&mastery->table_key, &now, sizeof now);
-    mastery->table_key ^= (uint64_t)(uintptr_t)mastery * UINT64_C(0x9e3779b97f4a7c15);
-    mastery->table_size = 64;
-    mastery->table = sonde__alloc_zero(mastery->context, mastery->table_size, sizeof(uint32_t));
-    return mastery->table ? grow_planes(mastery, 48) : SONDE_ERROR_MEMORY;
+    return sonde__mastery_create_table(mastery);
 }
 
 sonde_status sonde_mastery_create(sonde_context *context, const sonde_mastery_options *options,
@@ -308,11 +178,6 @@ void sonde_mastery_free(sonde_mastery *mastery)
 
 /* --- recording --------------------------------------------------------------------------------- */
 
-static float as_pending(float loss)
-{
-    return isfinite(loss) ? loss : INFINITY;
-}
-
 static sonde_status record_dense(sonde_mastery *mastery, const uint64_t *ids, const float *losses,
                                  size_t n)
 {
@@ -324,25 +189,9 @@ static sonde_status record_dense(sonde_mastery *mastery, const uint64_t *ids, co
                            "mastery: id %llu, but ids are 0 to %llu; create it with `examples` 0 "
                            "for arbitrary ids",
                            (unsigned long long)largest, (unsigned long long)mastery->known - 1);
-    float *pending = loss_plane(mastery, 0);
+    float *pending = sonde__mastery_loss_plane(mastery, 0);
     for (size_t i = 0; i < n; i++)
-        pending[ids[i]] = as_pending(losses[i]);
-    return SONDE_OK;
-}
-
-static sonde_status record_sparse(sonde_mastery *mastery, const uint64_t *ids, const float *losses,
-                                  size_t n)
-{
-    size_t most;
-    if (!sonde__add(mastery->known, n, &most))
-        most = SIZE_MAX;
-    size_t table_room = mastery->table_size - mastery->table_size / 4;
-    if (most > mastery->capacity || most > table_room)
-        SONDE_TRY(reserve(mastery, mastery->known + count_unknown(mastery, ids, n)));
-    for (size_t i = 0; i < n; i++) {
-        size_t number = number_of(mastery, ids[i]);
-        loss_plane(mastery, 0)[number] = as_pending(losses[i]);
-    }
+        pending[ids[i]] = sonde__mastery_pending(losses[i]);
     return SONDE_OK;
 }
 
@@ -356,7 +205,7 @@ sonde_status sonde_mastery_record(sonde_mastery *mastery, const uint64_t *ids, c
     if (!ids || !losses)
         return sonde__fail(mastery->context, SONDE_ERROR_ARGUMENT, "mastery: %s is NULL",
                            ids ? "losses" : "ids");
-    return mastery->table ? record_sparse(mastery, ids, losses, n)
+    return mastery->table ? sonde__mastery_record_sparse(mastery, ids, losses, n)
                           : record_dense(mastery, ids, losses, n);
 }
 
@@ -428,11 +277,11 @@ static uint64_t judge_all_as_script(const planes *p, size_t known, int needed)
 
 static void judge(sonde_mastery *mastery)
 {
-    const planes p = {loss_plane(mastery, 0),
-                      loss_plane(mastery, 1),
-                      loss_plane(mastery, 2),
-                      d2_plane(mastery, 0),
-                      d2_plane(mastery, mastery->options.window - 1),
+    const planes p = {sonde__mastery_loss_plane(mastery, 0),
+                      sonde__mastery_loss_plane(mastery, 1),
+                      sonde__mastery_loss_plane(mastery, 2),
+                      sonde__mastery_d2_plane(mastery, 0),
+                      sonde__mastery_d2_plane(mastery, mastery->options.window - 1),
                       mastery->chain,
                       mastery->state};
     mastery->not_finite_now += mastery->options.mode == SONDE_MASTERY_CODE
@@ -452,7 +301,7 @@ static void apply_threshold(sonde_mastery *mastery)
         size_t n = mastery->known - first < BLOCK ? mastery->known - first : BLOCK;
         memset(sum, 0, sizeof sum);
         for (int age = 0; age < window; age++) {
-            const float *d2 = d2_plane(mastery, age) + first;
+            const float *d2 = sonde__mastery_d2_plane(mastery, age) + first;
             for (size_t i = 0; i < n; i++)
                 sum[i] += (double)d2[i];
         }
@@ -465,7 +314,7 @@ static void apply_threshold(sonde_mastery *mastery)
     }
 }
 
-static uint64_t count_mastered(const sonde_mastery *mastery)
+uint64_t sonde__mastery_count_mastered(const sonde_mastery *mastery)
 {
     uint64_t mastered = 0;
     for (size_t i = 0; i < mastery->known; i++)
@@ -477,7 +326,7 @@ static uint64_t count_mastered(const sonde_mastery *mastery)
 static void keep_old_set_if_empty(sonde_mastery *mastery)
 {
     if (mastery->options.mode != SONDE_MASTERY_CODE || mastery->mastered == 0 ||
-        count_mastered(mastery) > 0)
+        sonde__mastery_count_mastered(mastery) > 0)
         return;
     for (size_t i = 0; i < mastery->known; i++)
         mastery->state[i] = (mastery->state[i] & MASTERED_BEFORE) ? MASTERED | MASTERED_BEFORE : 0;
@@ -500,7 +349,7 @@ static void count_changes(sonde_mastery *mastery)
 
 static void clear_pending(sonde_mastery *mastery)
 {
-    float *pending = loss_plane(mastery, 0);
+    float *pending = sonde__mastery_loss_plane(mastery, 0);
     for (size_t i = 0; i < mastery->known; i++)
         pending[i] = NO_LOSS;
 }
@@ -519,7 +368,7 @@ static void check(sonde_mastery *mastery)
 /* Between checks losses are dropped, but one that is not finite still restarts its example. */
 static void pass_over(sonde_mastery *mastery)
 {
-    const float *pending = loss_plane(mastery, 0);
+    const float *pending = sonde__mastery_loss_plane(mastery, 0);
     for (size_t i = 0; i < mastery->known; i++) {
         if (pending[i] != INFINITY)
             continue;
@@ -534,8 +383,7 @@ static void pass_over(sonde_mastery *mastery)
     }
 }
 
-/* Whether the epoch after the one just ended lies in the annealed share of the run. */
-static bool next_is_annealed(const sonde_mastery *mastery)
+bool sonde__mastery_anneals_next(const sonde_mastery *mastery)
 {
     int64_t total = mastery->options.total_epochs;
     double fraction = mastery->options.anneal_fraction;
@@ -575,7 +423,7 @@ sonde_status sonde_mastery_end_epoch(sonde_mastery *mastery, int64_t epoch)
     clear_pending(mastery);
     mastery->epochs++;
     mastery->last_epoch = epoch;
-    mastery->annealing = next_is_annealed(mastery);
+    mastery->annealing = sonde__mastery_anneals_next(mastery);
     bool code = mastery->options.mode == SONDE_MASTERY_CODE;
     mastery->skipped += code ? skipped_next(mastery) : skipped;
     mastery->possible += mastery->known;
@@ -588,17 +436,9 @@ bool sonde_mastery_active(const sonde_mastery *mastery, uint64_t id)
 {
     if (!mastery || mastery->annealing)
         return true;
-    size_t number = 0;
-    if (mastery->table) {
-        uint32_t found = mastery->table[find_slot(mastery, id)];
-        if (found == 0)
-            return true;
-        number = found - 1;
-    } else {
-        if (id >= mastery->known)
-            return true;
-        number = (size_t)id;
-    }
+    size_t number = (size_t)id;
+    if (mastery->table ? !sonde__mastery_find(mastery, id, &number) : id >= mastery->known)
+        return true;
     return !(mastery->state[number] & MASTERED);
 }
 
@@ -656,140 +496,4 @@ sonde__mastery_tally sonde__mastery_tally_of(const sonde_mastery *mastery)
         .delta = mastery->options.delta,
         .annealing = mastery->annealing,
     };
-}
-
-/* --- saved state ------------------------------------------------------------------------------- */
-
-static void save_counts(const sonde_mastery *mastery, sonde__byte_writer *writer)
-{
-    sonde__put_i64(writer, mastery->last_epoch);
-    const uint64_t counts[] = {
-        mastery->epochs,          mastery->checks,         mastery->skipped,
-        mastery->possible,        mastery->mastered_now,   mastery->readmitted_now,
-        mastery->readmitted_ever, mastery->not_finite_now,
-    };
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        sonde__put_u64(writer, counts[i]);
-}
-
-static void save_plane(const sonde_mastery *mastery, const float *plane, sonde__byte_writer *writer)
-{
-    for (size_t i = 0; i < mastery->known; i++)
-        sonde__put_f32(writer, plane[i]);
-}
-
-/* Planes are written in the order of their roles, so that the bytes do not show the turn. */
-sonde_status sonde__mastery_save(const sonde_mastery *mastery, sonde__byte_writer *writer)
-{
-    sonde__put_u32(writer, SAVE_VERSION);
-    sonde__put_u32(writer, (uint32_t)mastery->options.mode);
-    sonde__put_u32(writer, (uint32_t)mastery->options.window);
-    sonde__put_u32(writer, (uint32_t)mastery->options.check_every);
-    sonde__put_u64(writer, mastery->options.examples);
-    sonde__put_u64(writer, mastery->known);
-    save_counts(mastery, writer);
-    if (mastery->table)
-        for (size_t i = 0; i < mastery->known; i++)
-            sonde__put_u64(writer, mastery->ids[i]);
-    sonde__put_bytes(writer, mastery->chain, mastery->known);
-    sonde__put_bytes(writer, mastery->state, mastery->known);
-    for (int p = 0; p < LOSS_PLANES; p++)
-        save_plane(mastery, loss_plane(mastery, p), writer);
-    for (int p = 0; p < mastery->options.window; p++)
-        save_plane(mastery, d2_plane(mastery, p), writer);
-    return sonde__byte_writer_status(writer);
-}
-
-static sonde_status restore_header(sonde_mastery *mastery, sonde__byte_reader *reader,
-                                   uint64_t *known)
-{
-    const sonde_mastery_options *options = &mastery->options;
-    uint32_t version = sonde__take_u32(reader);
-    if (!reader->failed && version != SAVE_VERSION)
-        return sonde__fail(mastery->context, SONDE_ERROR_VERSION,
-                           "mastery state: version %u, this library reads %d", version,
-                           (int)SAVE_VERSION);
-    uint32_t mode = sonde__take_u32(reader), window = sonde__take_u32(reader);
-    uint32_t every = sonde__take_u32(reader);
-    uint64_t examples = sonde__take_u64(reader);
-    *known = sonde__take_u64(reader);
-    if (reader->failed)
-        return sonde__fail(mastery->context, SONDE_ERROR_TRUNCATED,
-                           "mastery state: ends too early");
-    if (mode != (uint32_t)options->mode || window != (uint32_t)options->window ||
-        every != (uint32_t)options->check_every || examples != options->examples)
-        return sonde__fail(mastery->context, SONDE_ERROR_STATE,
-                           "mastery state: saved with mode %u, window %u, check_every %u, %llu "
-                           "examples; create the object with the same options",
-                           mode, window, every, (unsigned long long)examples);
-    /* Each example takes its floats, two marks, and an id: a count that claims more is refused
-     * before anything is allocated for it. */
-    size_t item = plane_count(mastery) * sizeof(float) + 2 + (mastery->table ? 8 : 0);
-    if (*known > sonde__bytes_left(reader) / item || (!mastery->table && *known != mastery->known))
-        return sonde__fail(mastery->context, SONDE_ERROR_CORRUPT,
-                           "mastery state: %llu examples do not fit in what is left of it",
-                           (unsigned long long)*known);
-    return SONDE_OK;
-}
-
-static void restore_counts(sonde_mastery *mastery, sonde__byte_reader *reader)
-{
-    mastery->last_epoch = sonde__take_i64(reader);
-    uint64_t *const counts[] = {
-        &mastery->epochs,          &mastery->checks,         &mastery->skipped,
-        &mastery->possible,        &mastery->mastered_now,   &mastery->readmitted_now,
-        &mastery->readmitted_ever, &mastery->not_finite_now,
-    };
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        *counts[i] = sonde__take_u64(reader);
-}
-
-static sonde_status restore_ids(sonde_mastery *mastery, sonde__byte_reader *reader, size_t known)
-{
-    SONDE_TRY(reserve(mastery, known));
-    for (size_t i = 0; i < known; i++) {
-        uint64_t id = sonde__take_u64(reader);
-        if (mastery->table[find_slot(mastery, id)] != 0)
-            return sonde__fail(mastery->context, SONDE_ERROR_CORRUPT,
-                               "mastery state: id %llu stands in it twice", (unsigned long long)id);
-        number_of(mastery, id);
-    }
-    return SONDE_OK;
-}
-
-static bool marks_are_legal(const sonde_mastery *mastery)
-{
-    for (size_t i = 0; i < mastery->known; i++)
-        if (mastery->chain[i] > mastery->needed || mastery->state[i] > 3)
-            return false;
-    return true;
-}
-
-sonde_status sonde__mastery_restore(sonde_mastery *mastery, sonde__byte_reader *reader)
-{
-    uint64_t known = 0;
-    SONDE_TRY(restore_header(mastery, reader, &known));
-    restore_counts(mastery, reader);
-    if (mastery->table) {
-        mastery->known = 0;
-        memset(mastery->table, 0, mastery->table_size * sizeof *mastery->table);
-        SONDE_TRY(restore_ids(mastery, reader, (size_t)known));
-    }
-    mastery->loss_turn = 0;
-    mastery->d2_turn = 0;
-    sonde__take_bytes(reader, mastery->chain, mastery->known);
-    sonde__take_bytes(reader, mastery->state, mastery->known);
-    for (size_t p = 0; p < plane_count(mastery); p++)
-        for (size_t i = 0; i < mastery->known; i++)
-            mastery->values[p * mastery->capacity + i] = sonde__take_f32(reader);
-    if (reader->failed)
-        return sonde__fail(mastery->context, SONDE_ERROR_TRUNCATED,
-                           "mastery state: ends too early");
-    if (!marks_are_legal(mastery) || mastery->last_epoch < -1 ||
-        mastery->skipped > mastery->possible)
-        return sonde__fail(mastery->context, SONDE_ERROR_CORRUPT,
-                           "mastery state: a value in it is impossible");
-    mastery->mastered = count_mastered(mastery);
-    mastery->annealing = mastery->epochs > 0 && next_is_annealed(mastery);
-    return SONDE_OK;
 }
