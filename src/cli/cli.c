@@ -21,12 +21,20 @@ const sonde__verb *sonde__verb_at(int index)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-/* File names may hold anything; the terminal gets one line without control characters. */
+void sonde__cli_plain(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at; at++) {
+        const bool wide = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f; /* U+0080 to U+009F */
+        if (*at < 0x20 || *at == 0x7f || wide)
+            *at = '?';
+        if (wide)
+            at[1] = '?';
+    }
+}
+
 static void error_line(char *line)
 {
-    for (char *at = line; *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?';
+    sonde__cli_plain(line);
     fprintf(stderr, "sonde: %s\n", line);
 }
 

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "report/words.h"
 
@@ -16,11 +17,13 @@ sonde_status sonde__cli_read_run(sonde_context *context, const char *folder, son
 static void print_run(const sonde__record *record)
 {
     const sonde__run_summary *run = &record->summary;
-    char duration[64];
+    char duration[64], line[3 * 1024];
     sonde__words_duration(run->seconds, duration, sizeof duration);
-    printf("%s: %s on %s, %" PRId64 " of %" PRId64 " epochs, %s, %s\n\n", run->folder,
-           run->config.model, run->config.data, run->epochs_run, run->config.epochs, duration,
-           run->status);
+    snprintf(line, sizeof line, "%s: %s on %s, %" PRId64 " of %" PRId64 " epochs, %s, %s",
+             run->folder, run->config.model, run->config.data, run->epochs_run, run->config.epochs,
+             duration, run->status);
+    sonde__cli_plain(line);
+    printf("%s\n\n", line);
     sonde__print_decisions(stdout, record);
     putchar('\n');
     sonde__print_epochs(stdout, record);

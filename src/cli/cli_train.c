@@ -114,6 +114,7 @@ static void announce(const sonde__call *call, const char *folder, bool resume, s
         snprintf(live->greeting, sizeof live->greeting,
                  "training %s on %s into %s (Ctrl-C ends cleanly)", call->config.model,
                  call->config.data, folder);
+    sonde__cli_plain(live->greeting);
 }
 
 int sonde__cli_train_into(sonde__call *call, const char *folder, bool resume)

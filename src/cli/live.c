@@ -68,7 +68,7 @@ static void fill_pieces(const sonde__train_progress *p, piece pieces[PIECES])
         snprintf(pieces[1].value, PIECE, "%3.0f%%", 100 * fmin(1, fmax(0, p->epoch_share)));
     if (isfinite(p->train_loss))
         snprintf(pieces[2].value, PIECE, "%.4f", p->train_loss);
-    else
+    else if (!(p->active_share <= 0)) /* with no active example there is no loss */
         snprintf(pieces[2].value, PIECE, "not finite");
     if (isfinite(p->images_per_second) && p->images_per_second > 0)
         snprintf(pieces[3].value, PIECE, "%.0f images/s", p->images_per_second);

@@ -36,11 +36,11 @@ static int columns(const char *text, size_t bytes)
     return count;
 }
 
-/* Wraps at spaces; lines after the first begin at `indent`. Control characters never reach the
- * terminal. */
-static void wrapped(const paper *sheet, const char *text, int indent)
+/* Wraps at spaces; lines after the first begin at `indent`. */
+static void wrapped(const paper *sheet, char *text, int indent)
 {
     int used = 0;
+    sonde__cli_plain(text);
     while (*text) {
         const size_t word = strcspn(text, " ");
         const int wide = columns(text, word);
@@ -50,8 +50,7 @@ static void wrapped(const paper *sheet, const char *text, int indent)
         }
         if (used)
             fputc(' ', sheet->to);
-        for (size_t i = 0; i < word; i++)
-            fputc((unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i], sheet->to);
+        fwrite(text, 1, word, sheet->to);
         used += wide + (used ? 1 : 0);
         text += word;
         text += strspn(text, " ");
@@ -59,9 +58,10 @@ static void wrapped(const paper *sheet, const char *text, int indent)
     fputc('\n', sheet->to);
 }
 
-static void print_words(const paper *sheet, const sonde__words *words)
+static void print_words(const paper *sheet, sonde__words *words)
 {
     static const char *const tones[] = {"", "\033[32m", "\033[33m", "\033[31m"};
+    sonde__cli_plain(words->sure);
     fprintf(sheet->to, "%s%-*s%s%s\n", sheet->colour ? "\033[1m" : "", INDENT, words->topic,
             words->answer, sheet->colour ? "\033[0m" : "");
     if (words->sure[0]) {
@@ -79,11 +79,14 @@ void sonde__print_decisions(FILE *to, const sonde__record *record)
     const paper sheet = paper_of(to);
     sonde__words words;
     sonde__warnings warnings;
-    char line[SONDE__WORDS_LINE];
+    char line[SONDE__WORDS_LINE], kept[sizeof record->summary.folder + 32];
     sonde__words_keep(record, &words);
     print_words(&sheet, &words);
-    if (record->epoch_count && record->summary.decision.keep.epoch >= 0)
-        fprintf(to, "%*s%s/kept.safetensors\n", INDENT, "", record->summary.folder);
+    if (record->epoch_count && record->summary.decision.keep.epoch >= 0) {
+        snprintf(kept, sizeof kept, "%s/kept.safetensors", record->summary.folder);
+        sonde__cli_plain(kept);
+        fprintf(to, "%*s%s\n", INDENT, "", kept);
+    }
     sonde__words_stop(record, &words);
     print_words(&sheet, &words);
     sonde__words_skip(record, &words);
@@ -152,15 +155,17 @@ void sonde__print_layers(FILE *to, const sonde__record *record)
         if (!sonde__record_first_of_layer(record, i))
             continue;
         const sonde__layer_row *row = sonde__record_newest(record, record->layers[i].layer);
-        char shape[64];
+        char shape[64], layer[SONDE_LAYER_NAME_MAX];
         if (!begun)
             fprintf(to, "\n%-24s  %13s  %4s  %6s  %9s  %9s  %5s  %s\n", "layer", "shape", "type",
                     "spikes", "statistic", "threshold", "ratio", "verdict");
         begun = true;
         snprintf(shape, sizeof shape, "%zux%zu", row->report.rows, row->report.cols);
+        snprintf(layer, sizeof layer, "%s", row->layer);
+        sonde__cli_plain(layer);
         const bool valid = row->report.validity == SONDE_VALID;
         const double none = (double)NAN;
-        fprintf(to, "%-24s  %13s  %4s  %6d", row->layer, shape,
+        fprintf(to, "%-24s  %13s  %4s  %6d", layer, shape,
                 sonde_spectrum_type_name(row->report.type), row->report.spikes);
         cell(to, 9, "%.4g", valid ? row->report.statistic : none);
         cell(to, 9, "%.4g", valid ? row->threshold : none);

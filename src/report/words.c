@@ -189,8 +189,8 @@ static void stop_afterwards(const sonde__record *record, sonde__words *words)
             if (isfinite(record->epochs[i].seconds))
                 seconds += record->epochs[i].seconds;
         }
-    if (after == 0)
-        return;
+    if (after == 0 || record->summary.config.stop)
+        return; /* obeyed: the epoch that ran while the spectra were computed */
     char duration[64];
     sonde__words_duration(seconds, duration, sizeof duration);
     add_line(words,
@@ -328,12 +328,25 @@ static void keep_warnings(const sonde__record *record, sonde__warnings *warnings
     }
 }
 
+/* A loss that is not finite ends a run before its epoch does, so an epoch without one trained on
+ * nothing: of one active example alone, batch normalisation makes nothing either. */
 static void number_warnings(const sonde__record *record, sonde__warnings *warnings)
 {
-    int64_t first = -1;
-    for (size_t i = 0; i < record->epoch_count && first < 0; i++)
-        if (!isfinite(record->epochs[i].train_loss))
-            first = record->epochs[i].epoch;
+    int64_t first = -1, idle = 0;
+    for (size_t i = 0; i < record->epoch_count && first < 0; i++) {
+        const sonde__epoch_row *row = &record->epochs[i];
+        if (isfinite(row->train_loss))
+            continue;
+        if (row->examples > 0 && row->active <= 1)
+            idle++;
+        else
+            first = row->epoch;
+    }
+    if (idle > 0)
+        warn(warnings,
+             "%" PRId64 " epoch%s trained on nothing, as every example was mastered: end the run "
+             "sooner, or skip less with a smaller --delta.",
+             idle, idle == 1 ? "" : "s");
     if (first >= 0)
         warn(warnings,
              "The training loss was not finite at epoch %" PRId64

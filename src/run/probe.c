@@ -10,6 +10,8 @@
 
 #include "base/random.h"
 
+enum { LEAST = 4 }; /* examples to train on: two training batches of two */
+
 static int compare_indexes(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -47,10 +49,15 @@ sonde_status sonde__probes_draw(sonde_context *context, const sonde__probe_plan 
                                 size_t examples, uint32_t *indexes, size_t *positions,
                                 sonde__probe *probes)
 {
-    if (examples < plan->held + 4)
+    if (examples < LEAST)
+        return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "train-size", -1,
+                              "there are %zu training examples, but a run needs at least %d",
+                              examples, LEAST);
+    if (examples - LEAST < plan->held)
         return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "probe", -1,
-                              "--probe holds %zu examples out, but there are only %zu", plan->held,
-                              examples);
+                              "--probe held:%zu leaves fewer than %d of the %zu examples to train "
+                              "on; hold fewer out",
+                              plan->held, LEAST, examples);
     size_t left = examples - plan->held;
     size_t batch = plan->size < left / 2 ? plan->size : left / 2;
     for (size_t i = 0; i < examples; i++)

@@ -63,6 +63,15 @@ says err 'free space'
 run 0 resume limited --quiet
 [ -s limited/kept.safetensors ] || fail "the resumed run kept nothing"
 
+# Names of runs may hold anything; none of it steers the terminal.
+odd="$(printf 'odd \033[31m"%%s\047 n\303\274')"
+run 0 train "${tiny[@]}" --run "$odd"
+if grep -q "$(printf '\033')" out err; then fail "an escape sequence from train"; fi
+run 0 show "$odd"
+if grep -q "$(printf '\033')" out err; then fail "an escape sequence from show"; fi
+run 0 report "$odd" --quiet
+[ -s "$odd/report.html" ] || fail "no report of an odd name"
+
 # A run may be looked at whatever its killed writer left; what is no database never blocks.
 mkdir pipe
 mkfifo pipe/run.sqlite

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "cli/live.h"
+#include "cli/verb.h"
 #include "cli/options.h"
 
 typedef struct values {
@@ -195,6 +196,18 @@ static void the_live_line_survives_unknown_numbers(void **state)
     progress.activity = NULL;
     sonde__live_format(&progress, 100, false, line, sizeof line);
     assert_string_equal(line, "epoch 3/30   45%  loss not finite");
+    progress.active_share = 0; /* nothing was trained on: there is no loss */
+    sonde__live_format(&progress, 100, false, line, sizeof line);
+    assert_string_equal(line, "epoch 3/30   45%  active 0%");
+}
+
+static void control_characters_become_question_marks(void **state)
+{
+    char text[] = "a\033[31mb\tc\x7f d\xc2\x9b"
+                  "e \xc3\xbc \xe2\x82\xac";
+    (void)state;
+    sonde__cli_plain(text);
+    assert_string_equal(text, "a?[31mb?c? d??e \xc3\xbc \xe2\x82\xac");
 }
 
 int main(void)
@@ -208,6 +221,7 @@ int main(void)
         cmocka_unit_test(edit_distance_counts_slips),
         cmocka_unit_test(the_live_line_shows_everything_that_fits),
         cmocka_unit_test(the_live_line_survives_unknown_numbers),
+        cmocka_unit_test(control_characters_become_question_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,6 +182,25 @@ static void the_tone_follows_the_warnings(void **state)
     sample_free(&record);
 }
 
+static void an_epoch_without_active_examples_is_no_divergence(void **state)
+{
+    sonde__warnings warnings;
+    sonde__record record = sample_run((sample_shape){12, 4, 32, true, true, true});
+    (void)state;
+    const int before = (sonde__words_warnings(&record, &warnings), warnings.count);
+    assert_non_null(strstr(warnings.lines[0], "diverged"));
+    for (size_t i = 0; i < record.epoch_count; i++)
+        if (isnan(record.epochs[i].train_loss)) {
+            record.epochs[i].examples = 600;
+            record.epochs[i].active = 0;
+        }
+    sonde__words_warnings(&record, &warnings);
+    assert_int_equal(warnings.count, before);
+    assert_null(strstr(warnings.lines[0], "diverged"));
+    assert_non_null(strstr(warnings.lines[0], "6 epochs trained on nothing"));
+    sample_free(&record);
+}
+
 static void stop_names_epoch_layer_and_what_came_after(void **state)
 {
     sonde__words words;
@@ -191,6 +210,11 @@ static void stop_names_epoch_layer_and_what_came_after(void **state)
     assert_true(says(&words, "Advised at epoch 10"));
     assert_true(says(&words, "conv1"));
     assert_true(says(&words, "2 more epochs"));
+    assert_true(says(&words, "not obeyed"));
+    record.summary.config.stop = true; /* obeyed, once the spectra of the epoch were computed */
+    sonde__words_stop(&record, &words);
+    assert_true(says(&words, "Advised at epoch 10"));
+    assert_false(says(&words, "not obeyed"));
     record.summary.decision.stop_advised = false;
     sonde__words_stop(&record, &words);
     assert_true(says(&words, "Not advised"));
@@ -229,6 +253,7 @@ int main(void)
         cmocka_unit_test(accuracy_is_marked_as_hindsight_and_counted_in_points),
         cmocka_unit_test(without_a_test_part_the_cost_is_told_in_the_score),
         cmocka_unit_test(the_tone_follows_the_warnings),
+        cmocka_unit_test(an_epoch_without_active_examples_is_no_divergence),
         cmocka_unit_test(stop_names_epoch_layer_and_what_came_after),
         cmocka_unit_test(clocks_and_durations_read_well),
     };

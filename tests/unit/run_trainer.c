@@ -540,6 +540,14 @@ static void wrong_options_leave_no_folder_behind(void **state)
     config.epochs = 0;
     check_status(sonde__train(context, &config, folder_of("a"), NULL, &summary), SONDE_ERROR_RANGE);
     config = small_config();
+    snprintf(config.probe, sizeof(config.probe), "held:597");
+    check_status(sonde__train(context, &config, folder_of("a"), NULL, &summary), SONDE_ERROR_RANGE);
+    assert_non_null(strstr(sonde_context_error(context)->message, "held:597"));
+    config = small_config();
+    config.train_size = 3;
+    check_status(sonde__train(context, &config, folder_of("a"), NULL, &summary), SONDE_ERROR_RANGE);
+    assert_string_equal(sonde_context_error(context)->item, "train-size");
+    config = small_config();
     snprintf(config.data, sizeof(config.data), "no-such-data");
     assert_int_not_equal(sonde__train(context, &config, folder_of("a"), NULL, &summary), SONDE_OK);
     assert_false(sonde__path_exists(folder_of("a")));
