@@ -515,6 +515,11 @@ typedef struct sonde_stop_options {
     int patience;       /* consecutive epochs over the threshold before stopping; 1 */
     int64_t warm_up;    /* epochs at the start in which stop is never advised; 1 */
     bool baseline;      /* measure exceedance from a layer's own first spectrum; false */
+    /*
+     * Epochs without a better head-gradient score after which that confirms the spectra; 3. With 0,
+     * or where no score is given, the spectra decide alone, as published.
+     */
+    int confirm;
 } sonde_stop_options;
 
 typedef struct sonde_steer_options {

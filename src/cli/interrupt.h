@@ -1,5 +1,6 @@
 /*
- * SIGINT, SIGTERM and SIGHUP: the first one asks for a clean end, the second one kills.
+ * SIGINT, SIGTERM and SIGHUP: the first one asks for a clean end, the second one kills. To be
+ * installed before any thread is started.
  */
 #ifndef SONDE_CLI_INTERRUPT_H
 #define SONDE_CLI_INTERRUPT_H

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "rule/confirm.h"
 #include "rule/keep.h"
 #include "rule/observer.h"
 #include "rule/skip.h"
@@ -48,7 +49,7 @@ struct sonde_steer {
     int64_t last_epoch;    /* number of the epoch ended last, or -1 */
     int64_t judged_epoch;  /* number of the epoch `judged` */
     size_t fed;            /* layers of ordinal judged + 1 already given to the stop rule */
-    int64_t stop_epoch;    /* epoch whose spectra first advised some rank to stop, or -1 */
+    int64_t stop_epoch;    /* epoch at which stopping was first advised and confirmed, or -1 */
 };
 
 void sonde_steer_options_init(sonde_steer_options *options)
@@ -335,6 +336,23 @@ static sonde_status choose_keep(sonde_steer *steer, size_t count, sonde_keep_cho
                               steer->options.probe != SONDE_PROBE_HELD, choice);
 }
 
+/* Once confirmed, the advice stands. */
+static void confirm_stop(sonde_steer *steer, sonde_decision *decision)
+{
+    const series *list = &steer->series;
+    const int confirm = steer->options.stop.confirm;
+    const sonde__trend trend = sonde__trend_of(list->epochs, list->scores[0], list->count);
+    if (steer->stop_epoch < 0) {
+        if (!sonde__confirm_stop(&trend, confirm, decision))
+            return;
+        const bool alone = confirm == 0 || !trend.known;
+        const int64_t spectral =
+            decision->stop_epoch >= 0 ? decision->stop_epoch : steer->judged_epoch;
+        steer->stop_epoch = alone ? spectral : steer->last_epoch;
+    }
+    decision->stop_epoch = steer->stop_epoch;
+}
+
 static void decide_stop(sonde_steer *steer, const shared_facts *facts, sonde_decision *decision)
 {
     sonde__stop_decide(steer->stop, decision);
@@ -342,10 +360,8 @@ static void decide_stop(sonde_steer *steer, const shared_facts *facts, sonde_dec
         strcpy(decision->stop_reason, "Stopping is advised by a spectrum on another rank.");
         decision->stop_advised = true;
     }
-    if (decision->stop_advised && steer->stop_epoch < 0)
-        steer->stop_epoch = decision->stop_epoch >= 0 ? decision->stop_epoch : steer->judged_epoch;
-    if (decision->stop_epoch < 0)
-        decision->stop_epoch = steer->stop_epoch;
+    if (decision->stop_advised)
+        confirm_stop(steer, decision);
     decision->stop = steer->options.obey_stop && decision->stop_advised;
 }
 

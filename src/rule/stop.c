@@ -49,7 +49,8 @@ void sonde_stop_options_init(sonde_stop_options *options)
                                     .use_published = false,
                                     .patience = 1,
                                     .warm_up = 1,
-                                    .baseline = false};
+                                    .baseline = false,
+                                    .confirm = 3};
 }
 
 sonde_status sonde__stop_create(sonde_context *context, const sonde_stop_options *options,
@@ -68,6 +69,9 @@ sonde_status sonde__stop_create(sonde_context *context, const sonde_stop_options
     if (own.warm_up < 0)
         return sonde__fail(context, SONDE_ERROR_RANGE, "warm_up is %lld; it must be at least 0",
                            (long long)own.warm_up);
+    if (own.confirm < 0)
+        return sonde__fail(context, SONDE_ERROR_RANGE, "confirm is %d; it must be at least 0",
+                           own.confirm);
     sonde__stop *const made = sonde__alloc_zero(context, 1, sizeof *made);
     if (!made)
         return SONDE_ERROR_MEMORY;

@@ -52,6 +52,8 @@ enum { SONDE__CONFIG_TEXT_MAX = 512 };
     X(FLAG, stop, false, "", "obey the stop advice (it is only given otherwise)") \
     X(FLAG, published_threshold, false, "", "stop: the published C = 0.4 for every layer") \
     X(INTEGER, stop_patience, 1, "N", "stop: epochs in a row over the threshold") \
+    X(INTEGER, stop_confirm, 3, "N", \
+      "stop: epochs without a better probe score that confirm; 0: spectra alone") \
     X(FLAG, spectrum, true, "", "observe the spectra of the layers") \
     X(INTEGER, spectrum_every, 1, "N", "observe them every N epochs") \
     X(TEXT, probe, "train", "KIND", "probe batch: train, augmented or held:N") \

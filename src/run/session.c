@@ -97,6 +97,7 @@ static sonde_status make_steer(sonde__session *session)
     sonde_steer_options_init(&options);
     options.stop.use_published = config->published_threshold;
     options.stop.patience = (int)config->stop_patience;
+    options.stop.confirm = (int)config->stop_confirm;
     options.keep.window = session->choices.window;
     options.keep_by = session->choices.keep_by;
     options.probe = session->choices.probes[0];

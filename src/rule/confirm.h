@@ -1,0 +1,26 @@
+/*
+ * Whether the head gradient confirms the spectral advice to stop.
+ *
+ * A layer can leave the Marchenko-Pastur law in the first epochs, long before the network has learnt
+ * what it can: a spectrum tells that a layer has changed, not that the change does harm. Where there
+ * is a head-gradient score, the advice waits until that has not improved for some epochs. Ours, not
+ * from a paper; docs/results.md compares it with the spectra alone.
+ */
+#ifndef SONDE_RULE_CONFIRM_H
+#define SONDE_RULE_CONFIRM_H
+
+#include "base/context.h"
+
+typedef struct sonde__trend {
+    bool known;         /* false: there is no valid score */
+    int64_t best_epoch; /* of the best score; the later of equal ones */
+    int64_t since;      /* scored epochs after it */
+} sonde__trend;
+
+sonde__trend sonde__trend_of(const int64_t *epochs, const sonde_score *scores, size_t count);
+
+/* Takes an unconfirmed advice out of the decision and says why; adds to the reason of a confirmed
+ * one what confirms it. `confirm`: epochs without a better score. Returns whether it is confirmed. */
+bool sonde__confirm_stop(const sonde__trend *trend, int confirm, sonde_decision *decision);
+
+#endif
