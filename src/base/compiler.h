@@ -20,8 +20,9 @@ typedef double sonde__vector8 __attribute__((vector_size(64), may_alias));
 /* Lanes of two such vectors, the second one's numbered from 8 on, by eight constant numbers. */
 #define SONDE_SHUFFLE8(a, b, ...) __builtin_shufflevector((a), (b), __VA_ARGS__)
 
-/* Compiles a function for several instruction sets and picks at load time. Not under sanitizers,
- * whose run time is not up yet when the choice is made. */
+/* Compiles a static function for several instruction sets and picks at load time (others would be
+ * exported from the library, whatever their visibility). Not under sanitizers, whose run time is not
+ * up yet when the choice is made. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(SONDE_SANITIZED)
 #define SONDE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -21,7 +21,6 @@
 #include "base/context.h"
 #include "num/formats.h"
 #include "signal/head_internal.h"
-#include "signal/head_loops.h"
 #include "signal/product_norm.h"
 
 static const double TINY = 1e-12; /* the epsilon of the scaled scores */
@@ -181,7 +180,7 @@ static bool has_nonfinite(const sonde__rows *rows, double *row)
 {
     for (size_t i = 0; i < rows->rows; i++) {
         rows->fill(rows->user, i, 0, rows->cols, row);
-        if (!sonde__head_all_finite(row, rows->cols))
+        if (sonde__count_nonfinite(row, rows->cols, NULL) > 0)
             return true;
     }
     return false;

@@ -6,7 +6,6 @@
  * Invariant: a residual is added to the column sums exactly once. Where all residuals are few enough
  * to be kept each exponential is computed once; else they are computed again, a stretch at a time.
  */
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -20,15 +19,10 @@ void sonde__head_read_row(const sonde_matrix *matrix, size_t row, size_t first, 
                           double *out)
 {
     if (matrix->dtype == SONDE_F32)
-        sonde__head_convert_floats(
-            out, (const float *)matrix->data + row * sonde__matrix_stride(matrix) + first, n);
+        convert_floats(out,
+                       (const float *)matrix->data + row * sonde__matrix_stride(matrix) + first, n);
     else
         sonde__matrix_row(matrix, row, first, n, out);
-}
-
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
 }
 
 static double sum_of(const double *x, size_t n)
@@ -71,7 +65,7 @@ static void target_row(const sonde__head_work *work, size_t row, double *out)
 /* The largest of x without element `skip`; needs two elements. */
 static double largest_without(const double *x, size_t n, size_t skip)
 {
-    return larger(sonde__head_largest(x, skip), sonde__head_largest(x + skip + 1, n - skip - 1));
+    return larger(largest_of(x, skip), largest_of(x + skip + 1, n - skip - 1));
 }
 
 /* Sums of exponentials of one row: without the label's term, and with it. Without targets the label is
@@ -88,13 +82,13 @@ static row_sums row_sums_of(const sonde__head_work *work, size_t row, double lar
     double *exps = work->exps;
     row_sums sums = {0};
     if (work->batch->targets.data) {
-        sums.all = sonde__head_exp_sums(o, n, largest, exps, &sums.weighted);
+        sums.all = exp_sums(o, n, largest, exps, &sums.weighted);
         return sums;
     }
     size_t y = (size_t)work->batch->labels[row];
-    double before, after, own = sonde__head_exp(o[y] - largest);
-    sums.others = sonde__head_exp_sums(o, y, largest, exps, &before);
-    sums.others += sonde__head_exp_sums(o + y + 1, n - y - 1, largest, exps + y + 1, &after);
+    double before, after, own = exp_negative(o[y] - largest);
+    sums.others = exp_sums(o, y, largest, exps, &before);
+    sums.others += exp_sums(o + y + 1, n - y - 1, largest, exps + y + 1, &after);
     exps[y] = own;
     sums.all = sums.others + own;
     sums.weighted = before + after + own * (o[y] - largest);
@@ -114,7 +108,7 @@ static double softmax_loss(const sonde__head_work *work, size_t row, sonde__head
     }
     double own_logit = o[batch->labels[row]], smoothing = batch->label_smoothing;
     facts->label_residual = -sums->others / sums->all + smoothing - smooth_base(work);
-    double own = sonde__head_exp(own_logit - facts->largest);
+    double own = exp_negative(own_logit - facts->largest);
     double hard = own > sums->others ? log1p(sums->others / own) : log_sum - own_logit;
     if (smoothing == 0)
         return hard;
@@ -151,7 +145,7 @@ static void add_softmax_row(sonde__head_work *work, size_t row, sonde__head_row 
     work->confidence += facts->scale;
     work->entropy += log(sums.all) - sums.weighted * facts->scale;
     if (work->outputs > 1)
-        work->margin += (1 - sonde__head_exp(second - facts->largest)) * facts->scale;
+        work->margin += (1 - exp_negative(second - facts->largest)) * facts->scale;
 }
 
 static void add_sigmoid_row(sonde__head_work *work, double largest, double second)
@@ -170,8 +164,8 @@ static bool read_finite_row(sonde__head_work *work, size_t row)
     bool by_labels = work->batch->kind == SONDE_HEAD_SOFTMAX && !work->batch->targets.data;
     if (!by_labels)
         target_row(work, row, work->targets);
-    return sonde__head_all_finite(work->logits, work->outputs) &&
-           (by_labels || sonde__head_all_finite(work->targets, work->outputs));
+    return all_finite(work->logits, work->outputs) &&
+           (by_labels || all_finite(work->targets, work->outputs));
 }
 
 static void add_statistics(sonde__head_work *work, size_t row)
@@ -180,8 +174,8 @@ static void add_statistics(sonde__head_work *work, size_t row)
     sonde__head_row *facts = &work->facts[row];
     const double *o = work->logits;
     size_t n = work->outputs;
-    facts->largest = sonde__head_largest(o, n);
-    size_t best = sonde__head_first_equal(o, n, facts->largest);
+    facts->largest = largest_of(o, n);
+    size_t best = first_equal(o, n, facts->largest);
     double second = n > 1 ? largest_without(o, n, best) : facts->largest;
     facts->target_sum = batch->targets.data ? sum_of(work->targets, n) : 1;
     if (batch->labels) {
@@ -236,7 +230,7 @@ static void predictions(const sonde__head_work *work, size_t row, size_t first, 
     const sonde__head_row *facts = &work->facts[row];
     sonde__head_read_row(&batch->logits, row, first, n, out);
     if (batch->kind == SONDE_HEAD_SOFTMAX)
-        sonde__head_softmax(out, n, facts->largest, facts->scale * facts->target_sum);
+        softmax(out, n, facts->largest, facts->scale * facts->target_sum);
     else if (batch->kind == SONDE_HEAD_SIGMOID)
         for (size_t i = 0; i < n; i++)
             out[i] = sigmoid(out[i]);
@@ -250,7 +244,7 @@ static void subtract(const sonde__head_work *work, size_t row, size_t first, siz
         subtract_targets(work, row, first, n, out);
     else
         subtract_labels(work, row, first, n, out);
-    sonde__head_add_to(work->column_sums + first, out, n);
+    add_to(work->column_sums + first, out, n);
 }
 
 static void keep_residuals(const sonde__head_work *work, size_t row)
@@ -258,7 +252,7 @@ static void keep_residuals(const sonde__head_work *work, size_t row)
     double *kept = work->residuals + row * work->pitch;
     const sonde__head_row *facts = &work->facts[row];
     if (work->batch->kind == SONDE_HEAD_SOFTMAX)
-        sonde__head_scale(kept, work->outputs, facts->scale * facts->target_sum);
+        scale_all(kept, work->outputs, facts->scale * facts->target_sum);
     else
         predictions(work, row, 0, work->outputs, kept);
     subtract(work, row, 0, work->outputs, kept);
@@ -298,15 +292,15 @@ sonde_validity sonde__head_weight_norm(const sonde_matrix *weight, double *row, 
     for (size_t c = 0; c < weight->rows; c++) {
         double part;
         if (weight->dtype == SONDE_F32)
-            part = sonde__head_sum_of_float_squares(
+            part = sum_of_float_squares(
                 (const float *)weight->data + c * sonde__matrix_stride(weight), features);
         else {
             sonde__head_read_row(weight, c, 0, features, row);
-            part = sonde__head_sum_of_squares(row, features);
+            part = sum_of_squares(row, features);
         }
         if (!isfinite(part)) {
             sonde__head_read_row(weight, c, 0, features, row);
-            if (!sonde__head_all_finite(row, features))
+            if (!all_finite(row, features))
                 return SONDE_NOT_FINITE;
         }
         sum += part;
