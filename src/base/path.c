@@ -271,6 +271,8 @@ sonde_status sonde__make_folder(sonde_context *context, const char *path)
                 errno = error;
                 status = sonde__fail_errno(context, prefix, "be made as a folder");
             }
+        } else {
+            flush_folder(prefix); /* what is made durable inside needs its folder to be */
         }
         prefix[i] = kept;
     }
