@@ -17,7 +17,9 @@
  * - Handles are created and freed in pairs; freeing NULL is legal. A context must outlive what was
  *   made with it.
  * - A context and its handles belong to one thread at a time; different contexts are independent.
- * - Option structs are filled by their `_init` function, which sets `size` and every default.
+ * - Option structs are filled by their `_init` function, which sets `size` and every default. `size`
+ *   must be that of the linked library: after another 0.x header it is SONDE_ERROR_ARGUMENT, never a
+ *   wrong read.
  * - Scores carry their direction and validity: nobody has to know whether larger is better.
  * - The library prints nothing, exits never, and keeps no global state.
  */
