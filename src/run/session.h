@@ -132,4 +132,9 @@ sonde_status sonde__state_read(sonde__session *session, int64_t epoch);
 /* After the commit of the running epoch: keeps its state and the one before. */
 void sonde__state_clean(sonde__session *session);
 
+/* fingerprint.c */
+/* Keeps what the training data are; the check is SONDE_ERROR_STATE when they are others now. */
+sonde_status sonde__fingerprint_write(sonde__session *session);
+sonde_status sonde__fingerprint_check(sonde__session *session);
+
 #endif

@@ -75,7 +75,7 @@ sonde_status sonde__store_event(sonde__store *store, const sonde__event_row *eve
 sonde_status sonde__store_rewind(sonde__store *store, int64_t epoch);
 
 /* Small named facts: "config", "status" (running, finished, stopped, interrupted, diverged),
- * "version", "parameters", "test_used", "machine", ... NULL when unknown; freed with sonde__free. */
+ * "version", "data", "parameters", "test_used", "machine", ... NULL when unknown; freed with sonde__free. */
 sonde_status sonde__store_set(sonde__store *store, const char *key, const char *value);
 sonde_status sonde__store_get(sonde__store *store, const char *key, char **value);
 

@@ -70,6 +70,7 @@ static sonde_status write_facts(sonde__session *session)
     SONDE_TRY(set_integer(store, "classes", session->train->classes));
     SONDE_TRY(
         set_integer(store, "test_examples", session->test ? (int64_t)session->test->count : 0));
+    SONDE_TRY(sonde__fingerprint_write(session));
     return write_config(session);
 }
 
@@ -420,6 +421,7 @@ static sonde_status restore_run(sonde__session *session)
     sonde__epoch_row last = {0};
     sonde__epoch_row *rows;
     size_t count;
+    SONDE_TRY(sonde__fingerprint_check(session));
     SONDE_TRY(sonde__store_epochs(session->store, &rows, &count));
     if (count > 0)
         last = rows[count - 1];

@@ -710,6 +710,26 @@ static void a_damaged_kept_checkpoint_does_not_pass_for_a_good_one(void **state)
     sonde_context_free(context);
 }
 
+static void a_run_is_not_resumed_with_other_data(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__config config = small_config();
+    sonde__run_summary summary;
+    config.epochs = 1;
+    train(context, &config, "a", &summary);
+    /* As if a file of the same shape had been put in the place of the old one. */
+    run_sql("a", "UPDATE facts SET value = replace(value, '\"label-noise\": 0.0', "
+                 "'\"label-noise\": 0.5') WHERE key = 'config'");
+    check_status(sonde__train_resume(context, folder_of("a"), 2, NULL, &summary),
+                 SONDE_ERROR_STATE);
+    assert_non_null(strstr(sonde_context_error(context)->message, "other data"));
+    run_sql("a", "DELETE FROM facts WHERE key = 'data'");
+    check_ok(context, sonde__train_resume(context, folder_of("a"), 2, NULL, &summary));
+    check_no_leak(context);
+    sonde_context_free(context);
+}
+
 static void a_state_that_a_killed_process_left_is_cleaned_away(void **state)
 {
     (void)state;
@@ -820,6 +840,7 @@ int main(void)
         TEST(newer_and_damaged_runs_are_not_resumed),
         TEST(a_damaged_kept_checkpoint_does_not_pass_for_a_good_one),
         TEST(a_state_that_a_killed_process_left_is_cleaned_away),
+        TEST(a_run_is_not_resumed_with_other_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
