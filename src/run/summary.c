@@ -65,10 +65,12 @@ static sonde_status read_config(sonde__store *store, sonde__run_summary *summary
 {
     char *json = NULL;
     SONDE_TRY(sonde__store_get(store, "config", &json));
-    sonde__config_init(&summary->config);
-    sonde_status status = SONDE_OK;
-    if (json)
-        status = sonde__config_from_json(store->context, json, &summary->config);
+    if (!json)
+        return sonde__fail_at(store->context, SONDE_ERROR_NOT_FOUND, store->path, NULL, -1,
+                              "%s holds no whole run: it was ended before training began; train "
+                              "into it anew",
+                              store->folder);
+    sonde_status status = sonde__config_from_json(store->context, json, &summary->config);
     sonde__store_free_rows(store, json);
     return status;
 }

@@ -730,6 +730,25 @@ static void a_run_is_not_resumed_with_other_data(void **state)
     sonde_context_free(context);
 }
 
+static void a_run_killed_before_it_began_is_not_told_with_defaults(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__config config = small_config();
+    sonde__run_summary summary;
+    sonde__store *store;
+    check_ok(context, sonde__store_open(context, folder_of("a"), SONDE__STORE_CREATE, &store));
+    check_ok(context, sonde__store_set(store, "status", "running"));
+    sonde__store_close(store);
+    store = open_run(context, "a");
+    check_status(sonde__run_summarise(store, &summary), SONDE_ERROR_NOT_FOUND);
+    assert_non_null(strstr(sonde_context_error(context)->message, "before training began"));
+    sonde__store_close(store);
+    config.epochs = 1;
+    train(context, &config, "a", &summary);
+    sonde_context_free(context);
+}
+
 static void a_state_that_a_killed_process_left_is_cleaned_away(void **state)
 {
     (void)state;
@@ -841,6 +860,7 @@ int main(void)
         TEST(a_damaged_kept_checkpoint_does_not_pass_for_a_good_one),
         TEST(a_state_that_a_killed_process_left_is_cleaned_away),
         TEST(a_run_is_not_resumed_with_other_data),
+        TEST(a_run_killed_before_it_began_is_not_told_with_defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
