@@ -34,7 +34,7 @@ static void results_are_those_of_the_plain_call_for_any_threads(void **state)
         check_ok(context, sonde__observer_create(context, NULL, &observer));
         for (int64_t epoch = 1; epoch <= EPOCHS; epoch++)
             for (int k = 0; k < LAYERS; k++) {
-                char name[16];
+                char name[32];
                 snprintf(name, sizeof name, "layer%d", k);
                 fill(w, ROWS * COLS, (uint64_t)(epoch * 100 + k));
                 const sonde_matrix matrix = {w, SONDE_F32, (size_t)(ROWS - k), COLS - 5, COLS};

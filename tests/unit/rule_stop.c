@@ -103,9 +103,10 @@ static void advice_names_the_furthest_layer_and_stays(void **state)
     assert_string_equal(decision.stop_layer, "fc2");
     assert_string_equal(decision.worst_layer, "fc2");
     check_close(decision.worst_ratio, 0.47 / 0.31, 0, 1e-12, "ratio");
-    assert_non_null(strstr(decision.stop_reason,
-                           "fc2 (512 x 1024) left the Marchenko-Pastur law at epoch 7: scaled distance "
-                           "0.47, threshold 0.31 calibrated for its shape."));
+    assert_non_null(
+        strstr(decision.stop_reason,
+               "fc2 (512 x 1024) left the Marchenko-Pastur law at epoch 7: scaled distance "
+               "0.47, threshold 0.31 calibrated for its shape."));
     assert_non_null(strstr(decision.stop_reason, "so it is advice."));
     feed(context, stop, "fc2", 8, 0.1);
     check_ok(context, sonde__stop_end_epoch(stop, 8));

@@ -340,8 +340,8 @@ static void a_batch_too_large_to_keep_its_residuals_scores_the_same(void **state
                 batch.form = (sonde_head_form)form;
                 batch.kind = (sonde_head_kind)kind;
                 batch.label_smoothing = 0.1;
-                batch.features = (sonde_matrix){z, SONDE_F32, ROWS << twice, COLS, 0};
-                batch.logits = (sonde_matrix){o, SONDE_F32, ROWS << twice, OUTPUTS, 0};
+                batch.features = (sonde_matrix){z, SONDE_F32, (size_t)ROWS << twice, COLS, 0};
+                batch.logits = (sonde_matrix){o, SONDE_F32, (size_t)ROWS << twice, OUTPUTS, 0};
                 batch.labels = labels;
                 check_ok(context, sonde_head_gradient(context, &batch, &reports[twice]));
             }
