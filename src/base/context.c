@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/text.h"
 
 enum {
     ALIGNMENT = 64,
@@ -371,7 +372,7 @@ sonde_status sonde__fail(sonde_context *context, sonde_status status, const char
     char message[MESSAGE_MAX]; /* apart, since the arguments may be the last error's strings */
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    sonde__vformat(message, sizeof message, format, arguments);
     va_end(arguments);
     return record(context, status, NULL, NULL, -1, message);
 }
@@ -382,7 +383,7 @@ sonde_status sonde__fail_at(sonde_context *context, sonde_status status, const c
     char message[MESSAGE_MAX];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    sonde__vformat(message, sizeof message, format, arguments);
     va_end(arguments);
     return record(context, status, file, item, offset, message);
 }

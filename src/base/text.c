@@ -222,6 +222,23 @@ void sonde__text_html(sonde__text *text, const char *string)
     }
 }
 
+int sonde__vformat(char *to, size_t room, const char *format, va_list arguments)
+{
+    c_locale locale = enter_c_locale();
+    int length = vsnprintf(to, room, format, arguments);
+    leave_c_locale(locale);
+    return length;
+}
+
+int sonde__format(char *to, size_t room, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = sonde__vformat(to, room, format, arguments);
+    va_end(arguments);
+    return length;
+}
+
 static size_t count_digits(const char *at)
 {
     return strspn(at, "0123456789");

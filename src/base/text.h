@@ -5,6 +5,8 @@
 #ifndef SONDE_BASE_TEXT_H
 #define SONDE_BASE_TEXT_H
 
+#include <stdarg.h>
+
 #include "base/context.h"
 
 typedef struct sonde__text {
@@ -26,6 +28,10 @@ void sonde__text_json_string(sonde__text *text, const char *string);
 /* With & < > " ' escaped. */
 void sonde__text_html(sonde__text *text, const char *string);
 sonde_status sonde__text_status(const sonde__text *text);
+
+/* snprintf and vsnprintf, but with a decimal point in every locale. */
+int sonde__format(char *to, size_t room, const char *format, ...) SONDE_PRINTF(3, 4);
+int sonde__vformat(char *to, size_t room, const char *format, va_list arguments);
 
 /* A decimal number with a point, whatever the locale; true when all of `string` was read. No spaces,
  * hexadecimal digits, infinities or NaN; a number too large for a double is refused too. */

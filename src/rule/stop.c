@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 /* Mean of the statistic for random matrices that the paper's slides show (.15 to .25), where it was
  * not simulated for the shape. */
 static const double PUBLISHED_MEAN = 0.2;
@@ -245,20 +247,21 @@ static void write_advice(const sonde__stop *stop, char *reason)
     const char *const caution = "In the published experiments stopping there gained accuracy on "
                                 "hard tasks and lost up to 2.5 points on others, so it is advice.";
     if (cause->over_count > 1)
-        snprintf(reason, SONDE_REASON_MAX,
-                 "%s (%llu x %llu) left the Marchenko-Pastur law at epoch %lld and was out of it "
-                 "%u times in a row by epoch %lld: scaled distance %.2f, threshold %.2f %s. %s",
-                 cause->name, (unsigned long long)cause->rows, (unsigned long long)cause->cols,
-                 (long long)cause->over_since, (unsigned)cause->over_count,
-                 (long long)stop->advised, cause->statistic, cause->threshold,
-                 threshold_words(stop), caution);
+        sonde__format(
+            reason, SONDE_REASON_MAX,
+            "%s (%llu x %llu) left the Marchenko-Pastur law at epoch %lld and was out of it "
+            "%u times in a row by epoch %lld: scaled distance %.2f, threshold %.2f %s. %s",
+            cause->name, (unsigned long long)cause->rows, (unsigned long long)cause->cols,
+            (long long)cause->over_since, (unsigned)cause->over_count, (long long)stop->advised,
+            cause->statistic, cause->threshold, threshold_words(stop), caution);
     else
-        snprintf(reason, SONDE_REASON_MAX,
-                 "%s (%llu x %llu) left the Marchenko-Pastur law at epoch %lld: scaled distance "
-                 "%.2f, threshold %.2f %s. %s",
-                 cause->name, (unsigned long long)cause->rows, (unsigned long long)cause->cols,
-                 (long long)stop->advised, cause->statistic, cause->threshold,
-                 threshold_words(stop), caution);
+        sonde__format(
+            reason, SONDE_REASON_MAX,
+            "%s (%llu x %llu) left the Marchenko-Pastur law at epoch %lld: scaled distance "
+            "%.2f, threshold %.2f %s. %s",
+            cause->name, (unsigned long long)cause->rows, (unsigned long long)cause->cols,
+            (long long)stop->advised, cause->statistic, cause->threshold, threshold_words(stop),
+            caution);
 }
 
 static void write_unknown(const sonde__stop *stop, char *reason)
@@ -287,7 +290,7 @@ static void write_waiting(const sonde__stop *stop, const layer *worst, char *rea
                                          ? "which counts only after the warm-up"
                                          : "but not often enough in a row yet"
                                    : "no layer is over its threshold";
-    snprintf(
+    sonde__format(
         reason, SONDE_REASON_MAX,
         "No reason to stop: %zu of %zu observed layers can be judged; furthest out is %s (%llu "
         "x %llu) with scaled distance %.2f against %.2f %s, %s.",

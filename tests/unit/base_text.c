@@ -109,6 +109,10 @@ static void a_comma_locale_changes_nothing(void **state)
     assert_string_equal(number(0.5), "0.5");
     sonde__text_format(&text, " %.2f", 1234.5);
     assert_string_equal(text.bytes, "0.5 1234.50");
+    sonde__format(plain, sizeof plain, "%.2f", 0.25);
+    assert_string_equal(plain, "0.25");
+    sonde__fail(text.context, SONDE_ERROR_RANGE, "rate %g", 0.5);
+    assert_string_equal(sonde_context_error(text.context)->message, "rate 0.5");
     assert_true(sonde__parse_double("2.25", &value));
     assert_true(value == 2.25);
     assert_false(sonde__parse_double("2,25", &value));
