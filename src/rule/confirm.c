@@ -2,7 +2,6 @@
 #include "rule/confirm.h"
 
 #include <stdio.h>
-#include <string.h>
 
 sonde__trend sonde__trend_of(const int64_t *epochs, const sonde_score *scores, size_t count)
 {
@@ -22,26 +21,21 @@ sonde__trend sonde__trend_of(const int64_t *epochs, const sonde_score *scores, s
     return trend;
 }
 
-bool sonde__confirm_stop(const sonde__trend *trend, int confirm, sonde_decision *decision)
+bool sonde__trend_confirms(const sonde__trend *trend, int confirm)
 {
-    if (confirm == 0 || !trend->known)
-        return true;
-    const bool confirmed = trend->since >= confirm;
-    const size_t used = strlen(decision->stop_reason);
-    if (confirmed) {
-        snprintf(decision->stop_reason + used, SONDE_REASON_MAX - used,
-                 " The head gradient confirms it: its best score is that of epoch %lld.",
-                 (long long)trend->best_epoch);
-        return true;
-    }
+    return !trend->known || trend->since >= confirm;
+}
+
+void sonde__stop_withhold(const sonde__trend *trend, int confirm, sonde_decision *decision)
+{
+    const char *const layer = decision->stop_layer;
     snprintf(decision->stop_reason, SONDE_REASON_MAX,
              "No reason to stop yet: %s left the Marchenko-Pastur law at epoch %lld, but the head "
              "gradient was still improving at epoch %lld; the advice waits until it has not for %d "
              "epochs.",
-             decision->stop_layer[0] ? decision->stop_layer : "a layer on another rank",
-             (long long)decision->stop_epoch, (long long)trend->best_epoch, confirm);
+             layer[0] ? layer : "a layer on another rank", (long long)decision->stop_epoch,
+             (long long)trend->best_epoch, confirm);
     decision->stop_advised = false;
     decision->stop_epoch = -1;
     decision->stop_layer[0] = '\0';
-    return false;
 }

@@ -19,8 +19,10 @@ typedef struct sonde__trend {
 
 sonde__trend sonde__trend_of(const int64_t *epochs, const sonde_score *scores, size_t count);
 
-/* Takes an unconfirmed advice out of the decision and says why; adds to the reason of a confirmed
- * one what confirms it. `confirm`: epochs without a better score. Returns whether it is confirmed. */
-bool sonde__confirm_stop(const sonde__trend *trend, int confirm, sonde_decision *decision);
+/* `confirm` scored epochs, or more, have not been better. Always so where it is 0 or there is no
+ * score: then the spectra decide alone. */
+bool sonde__trend_confirms(const sonde__trend *trend, int confirm);
+/* Takes the advice out of the decision and says what it waits for. */
+void sonde__stop_withhold(const sonde__trend *trend, int confirm, sonde_decision *decision);
 
 #endif

@@ -12,6 +12,7 @@
  * it whatever it saw: first reduce, then judge.
  */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -336,21 +337,28 @@ static sonde_status choose_keep(sonde_steer *steer, size_t count, sonde_keep_cho
                               steer->options.probe != SONDE_PROBE_HELD, choice);
 }
 
-/* Once confirmed, the advice stands. */
+/* Spectral advice stands once the head gradient has confirmed it, and is withheld before. */
 static void confirm_stop(sonde_steer *steer, sonde_decision *decision)
 {
     const series *list = &steer->series;
     const int confirm = steer->options.stop.confirm;
     const sonde__trend trend = sonde__trend_of(list->epochs, list->scores[0], list->count);
+    const bool alone = confirm == 0 || !trend.known;
+    if (steer->stop_epoch < 0 && !sonde__trend_confirms(&trend, confirm)) {
+        sonde__stop_withhold(&trend, confirm, decision);
+        return;
+    }
     if (steer->stop_epoch < 0) {
-        if (!sonde__confirm_stop(&trend, confirm, decision))
-            return;
-        const bool alone = confirm == 0 || !trend.known;
         const int64_t spectral =
             decision->stop_epoch >= 0 ? decision->stop_epoch : steer->judged_epoch;
         steer->stop_epoch = alone ? spectral : steer->last_epoch;
     }
     decision->stop_epoch = steer->stop_epoch;
+    if (!alone) {
+        const size_t used = strlen(decision->stop_reason);
+        snprintf(decision->stop_reason + used, SONDE_REASON_MAX - used,
+                 " The head gradient confirmed it at epoch %lld.", (long long)steer->stop_epoch);
+    }
 }
 
 static void decide_stop(sonde_steer *steer, const shared_facts *facts, sonde_decision *decision)

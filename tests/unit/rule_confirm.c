@@ -44,28 +44,12 @@ static void larger_is_better_where_the_score_says_so(void **state)
     assert_int_equal(sonde__trend_of(epochs, scores, 3).best_epoch, 2);
 }
 
-static void advice_waits_while_the_score_improves(void **state)
+static void a_score_confirms_when_it_has_not_improved_for_long_enough(void **state)
 {
     (void)state;
     const sonde__trend trend = {.known = true, .best_epoch = 4, .since = 2};
-    sonde_decision decision = advised();
-    assert_false(sonde__confirm_stop(&trend, 3, &decision));
-    assert_false(decision.stop_advised);
-    assert_int_equal(decision.stop_epoch, -1);
-    assert_string_equal(decision.stop_layer, "");
-    assert_non_null(strstr(decision.stop_reason, "fc1 left the Marchenko-Pastur law at epoch 2"));
-    assert_non_null(strstr(decision.stop_reason, "still improving at epoch 4"));
-}
-
-static void advice_stands_when_the_score_has_not_improved(void **state)
-{
-    (void)state;
-    const sonde__trend trend = {.known = true, .best_epoch = 4, .since = 3};
-    sonde_decision decision = advised();
-    assert_true(sonde__confirm_stop(&trend, 3, &decision));
-    assert_true(decision.stop_advised);
-    assert_string_equal(decision.stop_layer, "fc1");
-    assert_non_null(strstr(decision.stop_reason, "best score is that of epoch 4"));
+    assert_false(sonde__trend_confirms(&trend, 3));
+    assert_true(sonde__trend_confirms(&trend, 2));
 }
 
 static void spectra_decide_alone_without_scores_or_when_told_to(void **state)
@@ -73,10 +57,21 @@ static void spectra_decide_alone_without_scores_or_when_told_to(void **state)
     (void)state;
     const sonde__trend none = {.known = false, .best_epoch = -1};
     const sonde__trend improving = {.known = true, .best_epoch = 6, .since = 0};
+    assert_true(sonde__trend_confirms(&none, 3));
+    assert_true(sonde__trend_confirms(&improving, 0));
+}
+
+static void withheld_advice_says_what_it_waits_for(void **state)
+{
+    (void)state;
+    const sonde__trend trend = {.known = true, .best_epoch = 4, .since = 2};
     sonde_decision decision = advised();
-    assert_true(sonde__confirm_stop(&none, 3, &decision));
-    assert_true(sonde__confirm_stop(&improving, 0, &decision));
-    assert_string_equal(decision.stop_reason, "fc1 left.");
+    sonde__stop_withhold(&trend, 3, &decision);
+    assert_false(decision.stop_advised);
+    assert_int_equal(decision.stop_epoch, -1);
+    assert_string_equal(decision.stop_layer, "");
+    assert_non_null(strstr(decision.stop_reason, "fc1 left the Marchenko-Pastur law at epoch 2"));
+    assert_non_null(strstr(decision.stop_reason, "still improving at epoch 4"));
 }
 
 int main(void)
@@ -85,8 +80,8 @@ int main(void)
         cmocka_unit_test(the_trend_counts_scored_epochs_after_the_best),
         cmocka_unit_test(the_later_of_equal_scores_is_the_best),
         cmocka_unit_test(larger_is_better_where_the_score_says_so),
-        cmocka_unit_test(advice_waits_while_the_score_improves),
-        cmocka_unit_test(advice_stands_when_the_score_has_not_improved),
+        cmocka_unit_test(a_score_confirms_when_it_has_not_improved_for_long_enough),
+        cmocka_unit_test(withheld_advice_says_what_it_waits_for),
         cmocka_unit_test(spectra_decide_alone_without_scores_or_when_told_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
