@@ -149,7 +149,7 @@ void sonde__figure_distance(sonde__text *text, const sonde__record *record)
     ranked *list = rank_layers(text, record, &count);
     sonde__figure_open(text, "Spectral distance",
                        "Stop: how far each layer's spectrum has left the Marchenko-Pastur law, in "
-                       "units of the layer's threshold. Over 1, stopping is advised.");
+                       "units of the layer's threshold. Over 1, it has left it.");
     while (list && judged < count && isfinite(list[judged].ratio))
         judged++;
     if (judged)
