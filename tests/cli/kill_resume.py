@@ -17,7 +17,7 @@ EPOCHS = 10
 OPTIONS = ["--model", "mlp:widths=64x32,dropout=0.1", "--train-size", "1500", "--test-size", "200",
            "--epochs", str(EPOCHS), "--batch", "25", "--threads", "1", "--delta", "0.1", "--augment",
            "--probe", "held:64,train", "--quiet"]
-LEAST_KILLS, MOST_KILLS = 3, 16
+LEAST_KILLS, MOST_KILLS, LEAST_EPOCHS = 3, 16, 3
 TIMES = {"seconds", "seconds_train", "seconds_check", "seconds_probe", "seconds_spectrum_wait",
          "seconds_test", "seconds_store", "images_per_second", "memory_peak"}
 
@@ -33,10 +33,20 @@ def run_whole(verb, folder):
     assert done.returncode == 0, f"{verb}: {done.returncode}: {done.stderr.decode()}"
 
 
-def run_and_kill(verb, folder, seconds):
-    """True when the kill came before the end."""
+def checkpoints(folder):
+    """How many epochs have a whole checkpoint; looking at files does not touch the run store."""
+    try:
+        return sum(name.endswith(".safetensors") for name in os.listdir(f"{folder}/checkpoints"))
+    except FileNotFoundError:
+        return 0
+
+
+def run_and_kill(verb, folder, until, seconds):
+    """Kills that long after `until` checkpoints are there. True when the kill came before the end."""
     process = subprocess.Popen(command(verb, folder), stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE)
+    while checkpoints(folder) < until and process.poll() is None:
+        time.sleep(0.002)
     try:
         _, errors = process.communicate(timeout=seconds)
         assert process.returncode == 0, f"{verb}: {process.returncode}: {errors.decode()}"
@@ -50,6 +60,8 @@ def run_and_kill(verb, folder, seconds):
 def has_begun(folder):
     """Whether the folder holds a run that can be resumed."""
     path = os.path.join(folder, "run.sqlite")
+    if checkpoints(folder) > 0:
+        return True
     if not os.path.exists(path):
         return False
     try:
@@ -60,15 +72,6 @@ def has_begun(folder):
     finally:
         database.close()
     return found[0] == 1
-
-
-def last_epoch(folder):
-    if not has_begun(folder):
-        return 0
-    database = sqlite3.connect(os.path.join(folder, "run.sqlite"))
-    last = database.execute("SELECT max(epoch) FROM epochs").fetchone()[0]
-    database.close()
-    return last or 0
 
 
 def numbers(folder):
@@ -109,15 +112,16 @@ def main():
         run_whole("train", whole)
         length = time.monotonic() - begun
         kills, epochs = 0, set()
-        while kills < MOST_KILLS and last_epoch(cut) < EPOCHS:
+        while kills < MOST_KILLS and checkpoints(cut) < EPOCHS:
             verb = "resume" if has_begun(cut) else "train"
-            wait = random.uniform(0.02, 0.35 * length)
-            kills += run_and_kill(verb, cut, wait)
-            epochs.add(last_epoch(cut))
+            more = random.choice([0, 1, 1, 2])
+            wait = random.uniform(0, 0.03 * length if more else 0.35 * length)
+            kills += run_and_kill(verb, cut, checkpoints(cut) + more, wait)
+            epochs.add(checkpoints(cut))
         run_whole("resume" if has_begun(cut) else "train", cut)
         compare(whole, cut)
         print(f"{kills} kills, after epochs {sorted(epochs)}; the whole run took {length:.1f} s")
-        assert kills >= LEAST_KILLS, "too few kills to mean anything"
+        assert kills >= LEAST_KILLS and len(epochs) >= LEAST_EPOCHS, "too few to mean anything"
 
 
 if __name__ == "__main__":
