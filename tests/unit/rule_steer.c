@@ -138,6 +138,34 @@ static void a_run_is_decided_from_all_three_signals(void **state)
     sonde_context_free(context);
 }
 
+/* The first layer leaves the law in epoch 5, in which the head gradient is at its best. */
+static void stopping_waits_for_the_head_gradient_unless_told_not_to(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde_steer_options options = test_options();
+    options.wait = options.obey_stop = true;
+    sonde_steer *steer = create(context, &options);
+    options.stop.confirm = 0;
+    sonde_steer *alone = create(context, &options);
+    for (int64_t t = 1; t <= EPOCHS; t++) {
+        sonde_decision both, spectra;
+        simulate(context, steer, t, &both);
+        simulate(context, alone, t, &spectra);
+        assert_int_equal(spectra.stop, t >= 5);
+        assert_int_equal(spectra.stop_epoch, t >= 5 ? 5 : -1);
+        assert_int_equal(both.stop, t >= 8);
+        assert_int_equal(both.stop_epoch, t >= 8 ? 8 : -1);
+        assert_string_equal(both.stop_layer, t >= 8 ? "first" : "");
+        if (t >= 5)
+            assert_non_null(strstr(both.stop_reason, t >= 8 ? "confirmed it at epoch 8"
+                                                            : "still improving at epoch 5"));
+    }
+    sonde_steer_free(steer);
+    sonde_steer_free(alone);
+    sonde_context_free(context);
+}
+
 static void without_waiting_the_spectra_of_the_epoch_before_decide(void **state)
 {
     (void)state;
@@ -435,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_decided_from_all_three_signals),
+        cmocka_unit_test(stopping_waits_for_the_head_gradient_unless_told_not_to),
         cmocka_unit_test(without_waiting_the_spectra_of_the_epoch_before_decide),
         cmocka_unit_test(a_steer_restored_at_any_epoch_decides_as_one_never_interrupted),
         cmocka_unit_test(damaged_bytes_are_refused_and_change_nothing),
