@@ -244,7 +244,7 @@ static int window_output(int size, int kernel, int stride, int padding, int dila
 {
     int64_t reach = (int64_t)dilation * (kernel - 1) + 1;
     int64_t room = (int64_t)size + 2 * (int64_t)padding - reach;
-    return room < 0 ? 0 : (int)(room / stride) + 1;
+    return room < 0 || room / stride >= INT_MAX ? 0 : (int)(room / stride) + 1;
 }
 
 static bool conv_options_valid(sonde__graph *graph, const sonde__conv_options *options, int in)

@@ -402,7 +402,8 @@ sonde_status sonde__net_head(sonde__net *net, sonde__net_head_view *view)
     if (!net->current)
         return sonde__fail(net->context, SONDE_ERROR_STATE,
                            "the head can be read only after a forward pass");
-    if (net->graph->head < 0 || !acts_as_linear(net->graph, net->graph->head))
+    if (net->graph->head < 0 || net->graph->head != net->graph->output ||
+        !acts_as_linear(net->graph, net->graph->head))
         return sonde__fail(net->context, SONDE_ERROR_UNSUPPORTED,
                            "the network does not end in a linear layer");
     const sonde__form *form = &net->current->features_form;

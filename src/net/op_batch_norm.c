@@ -213,7 +213,7 @@ SONDE_INLINE void piece_apply_lanes(size_t rows, size_t lanes, const float *rest
             float value = x[i] * factor[c] + offset[c];
             if (other)
                 value += other[i];
-            y[i] = relu && !(value > 0) ? 0 : value;
+            y[i] = relu && value < 0 ? 0 : value; /* NaN stays */
         }
     }
 }

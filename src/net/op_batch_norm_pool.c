@@ -14,7 +14,7 @@
 
 SONDE_INLINE float larger(float a, float b)
 {
-    return a > b ? a : b;
+    return b > a ? b : a; /* a NaN in `a` stays */
 }
 
 /* --- forward ---------------------------------------------------------------------------------- */

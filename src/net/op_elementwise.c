@@ -50,7 +50,7 @@ static const float ROOT_HALF = 0.70710678118654752F, NORMAL_PEAK = 0.39894228040
 SONDE_CLONES static void relu_range(const float *x, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = x[i] > 0 ? x[i] : 0;
+        y[i] = x[i] < 0 ? 0 : x[i]; /* NaN stays */
 }
 
 static void unary_range(sonde__op op, const float *x, float *y, size_t n)
@@ -225,7 +225,7 @@ SONDE_CLONES static void add_range(const float *a, const float *b, bool relu, fl
     if (relu) {
         for (size_t i = 0; i < n; i++) {
             float sum = a[i] + b[i];
-            y[i] = sum > 0 ? sum : 0;
+            y[i] = sum < 0 ? 0 : sum;
         }
     } else {
         for (size_t i = 0; i < n; i++)
