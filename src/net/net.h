@@ -59,7 +59,9 @@ int sonde__net_outputs(const sonde__net *net);
 bool sonde__net_has_batch_norm(const sonde__net *net);
 
 /* x: n x channels x height x width, plain. Also the logits: n x outputs, valid until the next
- * forward. Dropout draws from (seed, step). In TRAIN mode running statistics are updated. */
+ * forward. Dropout draws from (seed, step), in the order of the device layout, so that another
+ * instruction set drops others. In TRAIN mode running statistics are updated. In EVAL mode an
+ * example's logits may differ in the last bits with the size of the batch that it is in. */
 sonde_status sonde__net_forward(sonde__net *net, sonde__mode mode, const float *x, int n,
                                 uint64_t step, const float **logits);
 /* After a TRAIN forward: dlogits n x outputs; overwrites the flat gradients. */
