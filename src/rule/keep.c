@@ -21,10 +21,10 @@
 
 /* A last rate under this share of the largest counts as annealed. */
 static const double ANNEALED_SHARE = 0.2;
-/* The score has turned when, by the end, it has climbed back this share of its whole range, and more
- * than this many times the noise from epoch to epoch. */
+/* The score has turned when all of the tail lies above its minimum by more than this share of its
+ * whole range, and by more than this many times the noise from epoch to epoch. */
 static const double TURNED_SHARE = 0.15;
-static const double TURNED_NOISE = 3.0;
+static const double TURNED_NOISE = 1.5;
 /* Scores in a window that differ by less than this share of the largest are flat. */
 static const double FLAT_SHARE = 0.01;
 enum { FEW = 5, TURN_LEAST = 6 };
@@ -199,21 +199,33 @@ static double noise_of(const usable *table)
     return table->scratch[n / 2] / (0.6745 * sqrt(6.0));
 }
 
-/* Whether the score, averaged over three epochs, ends clearly above its minimum. */
-static bool has_turned(const usable *table)
+static size_t tail_length(const sonde_keep_options *options, size_t count)
+{
+    double share = ceil(options->tail_fraction * (double)count - 1e-9);
+    size_t length = (size_t)share;
+    if (length < (size_t)options->tail_least)
+        length = (size_t)options->tail_least;
+    return length < count ? length : count;
+}
+
+/* Whether the score, averaged over three epochs, stays clearly above its minimum in the tail. */
+static bool has_turned(const usable *table, const sonde_keep_options *options)
 {
     if (table->count < TURN_LEAST)
         return false;
-    double least = INFINITY, most = -INFINITY;
+    const size_t tail = table->count - tail_length(options, table->count);
+    double least = INFINITY, most = -INFINITY, least_of_tail = INFINITY;
     for (size_t i = 1; i + 1 < table->count; i++) {
         double mean = mean_of_three(table->keys, i);
         least = fmin(least, mean);
         most = fmax(most, mean);
+        if (i > tail)
+            least_of_tail = fmin(least_of_tail, mean);
     }
-    double rise = mean_of_three(table->keys, table->count - 2) - least;
+    double rise = least_of_tail - least;
     /* A mean of three carries the noise over sqrt 3; a difference of two such, sqrt(2/3) of it. */
     double noise = noise_of(table) * sqrt(2.0 / 3.0);
-    return rise > TURNED_SHARE * (most - least) && rise > TURNED_NOISE * noise;
+    return isfinite(rise) && rise > TURNED_SHARE * (most - least) && rise > TURNED_NOISE * noise;
 }
 
 static window whole_run(const sonde_keep_series *series, const char *why)
@@ -224,12 +236,7 @@ static window whole_run(const sonde_keep_series *series, const char *why)
 static window tail_of(const sonde_keep_series *series, const sonde_keep_options *options,
                       const char *why)
 {
-    double share = ceil(options->tail_fraction * (double)series->count - 1e-9);
-    size_t length = (size_t)share;
-    if (length < (size_t)options->tail_least)
-        length = (size_t)options->tail_least;
-    if (length > series->count)
-        length = series->count;
+    const size_t length = tail_length(options, series->count);
     return (window){series->count - length, series->count - 1, SONDE_WINDOW_TAIL, why};
 }
 
@@ -240,7 +247,7 @@ static window choose_window(const sonde_keep_series *series, const sonde_keep_op
         return tail_of(series, options, "as asked");
     if (options->window == SONDE_WINDOW_ALL)
         return whole_run(series, "as asked");
-    if (has_turned(table))
+    if (has_turned(table, options))
         return whole_run(series, "because the score has turned up after its best value");
     switch (rate_of(series)) {
     case RATE_ANNEALED:
