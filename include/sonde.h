@@ -502,7 +502,9 @@ typedef struct sonde_steer sonde_steer;
 typedef enum sonde_score_kind {
     SONDE_SCORE_RAW = 0,
     SONDE_SCORE_HEAD_SCALED = 1,
-    SONDE_SCORE_FEATURE_SCALED = 2
+    SONDE_SCORE_FEATURE_SCALED = 2,
+    SONDE_SCORE_LOSS = 3,    /* of the probe batch: for held-out ones, which may read better */
+    SONDE_SCORE_ACCURACY = 4 /* likewise (docs/results.md) */
 } sonde_score_kind;
 
 typedef enum sonde_probe_kind {

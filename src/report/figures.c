@@ -259,6 +259,12 @@ static void figure_accuracy(sonde__text *text, const sonde__record *record, cons
 
 /* ---- head gradient --------------------------------------------------------------------------- */
 
+/* Whether the run is kept by a norm of the gradient, not by the probe's loss or accuracy. */
+static bool is_gradient(const char *keep_by)
+{
+    return strcmp(keep_by, "loss") != 0 && strcmp(keep_by, "accuracy") != 0;
+}
+
 static void head_key(sonde__text *text, const sonde__record *record, bool has_second)
 {
     const sonde_keep_choice *keep = &record->summary.decision.keep;
@@ -288,14 +294,15 @@ static void draw_head(sonde__text *text, const sonde__record *record, const doub
     sonde__range_add(&range, other.low);
     sonde__range_add(&range, other.high);
     if (sonde__range_is_empty(&range)) {
-        nothing(text, "No epoch has a valid head-gradient score.");
+        nothing(text, "No epoch has a valid probe score.");
         return;
     }
     head_key(text, record, !sonde__range_is_empty(&other));
     describe(record, first, "", description, sizeof description);
-    sonde__plot_open(&plot, text, "head", "Head-gradient score over epochs", description);
+    sonde__plot_open(&plot, text, "head", "Probe score over epochs", description);
     plot.x = epoch_axis(record);
-    plot.y.label = "head-gradient norm";
+    const char *const by = record->summary.config.keep_by;
+    plot.y.label = is_gradient(by) ? "head-gradient norm" : by;
     if (range.low > 0 && range.high / range.low < 100)
         sonde__axis_fit(&plot.y, &range, false); /* differences near the choice are what counts */
     else
@@ -322,11 +329,12 @@ static void figure_head(sonde__text *text, const sonde__record *record, const do
     double *first = score_column(text, record, signal);
     sonde__record_keep_signal(record, true, signal, sizeof signal);
     double *second = score_column(text, record, signal);
-    snprintf(subtitle, sizeof subtitle,
-             "Keep: norm of the last layer's gradient, %.32s, on the probe batch (%.32s). Lower is "
-             "better.",
-             record->summary.config.keep_by, record->summary.config.probe);
-    sonde__figure_open(text, "Head gradient", subtitle);
+    const char *const by = record->summary.config.keep_by;
+    const bool gradient = is_gradient(by);
+    snprintf(subtitle, sizeof subtitle, "Keep: %s%.32s%s the probe batch (%.32s). %s is better.",
+             gradient ? "norm of the last layer's gradient, " : "", by, gradient ? ", on" : " of",
+             record->summary.config.probe, strcmp(by, "accuracy") == 0 ? "Higher" : "Lower");
+    sonde__figure_open(text, gradient ? "Head gradient" : "Probe", subtitle);
     if (first && second)
         draw_head(text, record, x, first, second);
     sonde__figure_close(text);

@@ -72,7 +72,7 @@ static sonde_status check_options(sonde_context *context, const sonde_steer_opti
                            "steer options: size is %zu, not %zu; fill them with "
                            "sonde_steer_options_init",
                            options->size, sizeof *options);
-    if (options->keep_by < SONDE_SCORE_RAW || options->keep_by > SONDE_SCORE_FEATURE_SCALED)
+    if (options->keep_by < SONDE_SCORE_RAW || options->keep_by > SONDE_SCORE_ACCURACY)
         return sonde__fail(context, SONDE_ERROR_RANGE, "steer: keep_by %d is unknown",
                            (int)options->keep_by);
     if (options->probe < SONDE_PROBE_TRAIN || options->probe > SONDE_PROBE_HELD)
@@ -180,7 +180,8 @@ sonde_status sonde_steer_head(sonde_steer *steer, const sonde_head_batch *batch,
                            "steer: probe batch %d; there are only 0 and 1", which);
     sonde_head_report own;
     SONDE_TRY(sonde_head_gradient(steer->context, batch, &own));
-    const sonde_score *scores[] = {&own.raw, &own.head_scaled, &own.feature_scaled};
+    const sonde_score *scores[] = {&own.raw, &own.head_scaled, &own.feature_scaled, &own.loss,
+                                   &own.accuracy};
     steer->running[which] = *scores[steer->options.keep_by];
     steer->has_second = steer->has_second || which == 1;
     if (report)

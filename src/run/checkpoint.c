@@ -234,13 +234,17 @@ static const char *keep_signal(const sonde__session *session)
         return "head.raw";
     case SONDE_SCORE_FEATURE_SCALED:
         return "head.feature_scaled";
+    case SONDE_SCORE_LOSS:
+        return "head.loss";
+    case SONDE_SCORE_ACCURACY:
+        return "head.accuracy";
     case SONDE_SCORE_HEAD_SCALED:
     default:
         return "head.head_scaled";
     }
 }
 
-/* The lowest valid scores of checkpointed epochs; of equal ones the later. */
+/* The best valid scores of checkpointed epochs; of equal ones the later. */
 static void find_best(const sonde__session *session, const sonde__score_row *rows, size_t count,
                       int64_t *best)
 {
@@ -249,15 +253,16 @@ static void find_best(const sonde__session *session, const sonde__score_row *row
         if (rows[i].score.validity != SONDE_VALID ||
             rows[i].epoch % session->config.checkpoint_every != 0)
             continue;
+        const double key = -(double)rows[i].score.direction * rows[i].score.value;
         int at = BEST_COUNT;
-        while (at > 0 && rows[i].score.value <= values[at - 1])
+        while (at > 0 && key <= values[at - 1])
             at--;
         for (int j = BEST_COUNT - 1; j > at; j--) {
             values[j] = values[j - 1];
             best[j] = best[j - 1];
         }
         if (at < BEST_COUNT) {
-            values[at] = rows[i].score.value;
+            values[at] = key;
             best[at] = rows[i].epoch;
         }
     }

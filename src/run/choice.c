@@ -31,6 +31,8 @@ static const named losses[] = {{"cross-entropy", SONDE_HEAD_SOFTMAX},
 static const named scores[] = {{"raw", SONDE_SCORE_RAW},
                                {"head-scaled", SONDE_SCORE_HEAD_SCALED},
                                {"feature-scaled", SONDE_SCORE_FEATURE_SCALED},
+                               {"loss", SONDE_SCORE_LOSS},
+                               {"accuracy", SONDE_SCORE_ACCURACY},
                                {NULL, 0}};
 static const named windows[] = {
     {"auto", SONDE_WINDOW_AUTO}, {"tail", SONDE_WINDOW_TAIL}, {"all", SONDE_WINDOW_ALL}, {NULL, 0}};

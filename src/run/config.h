@@ -58,7 +58,8 @@ enum { SONDE__CONFIG_TEXT_MAX = 512 };
     X(INTEGER, spectrum_every, 1, "N", "observe them every N epochs") \
     X(TEXT, probe, "train", "KIND", "probe batch: train, augmented or held:N") \
     X(INTEGER, probe_size, 128, "N", "examples in a train or augmented probe batch") \
-    X(TEXT, keep_by, "head-scaled", "SCORE", "keep by raw, head-scaled or feature-scaled") \
+    X(TEXT, keep_by, "head-scaled", "SCORE", \
+      "keep by raw, head-scaled or feature-scaled gradient, or the probe's loss or accuracy") \
     X(TEXT, window, "auto", "KIND", "keep: auto, tail or all") \
     X(FLAG, skip, true, "", "skip the backward pass of mastered examples") \
     X(TEXT, skip_mode, "corrected", "MODE", "skip: corrected, paper or code") \

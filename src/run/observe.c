@@ -104,9 +104,9 @@ static void describe_batch(const gather *g, int which, float *targets, sonde_hea
 
 static const sonde_score *score_of(const sonde_head_report *report, sonde_score_kind kind)
 {
-    return kind == SONDE_SCORE_RAW           ? &report->raw
-           : kind == SONDE_SCORE_HEAD_SCALED ? &report->head_scaled
-                                             : &report->feature_scaled;
+    const sonde_score *const scores[] = {&report->raw, &report->head_scaled,
+                                         &report->feature_scaled, &report->loss, &report->accuracy};
+    return scores[kind];
 }
 
 static sonde_status score_batch(gather *g, int which, bool counts, sonde_head_report *report)

@@ -166,6 +166,28 @@ static void stopping_waits_for_the_head_gradient_unless_told_not_to(void **state
     sonde_context_free(context);
 }
 
+/* The simulated loss is least in epoch 5; every argmax is right, so that accuracies tie. */
+static void loss_or_accuracy_of_the_probe_can_choose_instead(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    static const struct {
+        sonde_score_kind kind;
+        int64_t epoch;
+    } cases[] = {{SONDE_SCORE_LOSS, 5}, {SONDE_SCORE_ACCURACY, EPOCHS}};
+    for (size_t i = 0; i < 2; i++) {
+        sonde_steer_options options = test_options();
+        options.keep_by = cases[i].kind;
+        sonde_steer *steer = create(context, &options);
+        sonde_decision decision;
+        for (int64_t t = 1; t <= EPOCHS; t++)
+            simulate(context, steer, t, &decision);
+        assert_int_equal(decision.keep.epoch, cases[i].epoch);
+        sonde_steer_free(steer);
+    }
+    sonde_context_free(context);
+}
+
 static void without_waiting_the_spectra_of_the_epoch_before_decide(void **state)
 {
     (void)state;
@@ -464,6 +486,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_decided_from_all_three_signals),
         cmocka_unit_test(stopping_waits_for_the_head_gradient_unless_told_not_to),
+        cmocka_unit_test(loss_or_accuracy_of_the_probe_can_choose_instead),
         cmocka_unit_test(without_waiting_the_spectra_of_the_epoch_before_decide),
         cmocka_unit_test(a_steer_restored_at_any_epoch_decides_as_one_never_interrupted),
         cmocka_unit_test(damaged_bytes_are_refused_and_change_nothing),
