@@ -10,10 +10,12 @@
 
 typedef unsigned long long count;
 
-/* Tenths of a percent. */
+/* Tenths of a percent; a part is not more than its whole. */
 static count per_mille(uint64_t part, uint64_t whole)
 {
-    return whole == 0 ? 0 : (count)((double)part / (double)whole * 1000 + 0.5);
+    if (part >= whole)
+        return whole == 0 ? 0 : 1000;
+    return (count)((double)part / (double)whole * 1000 + 0.5);
 }
 
 static int say_state(const sonde__mastery_tally *t, char *text, size_t room)

@@ -94,6 +94,16 @@ static void restore_counts(sonde_mastery *mastery, sonde__byte_reader *reader)
         *counts[i] = sonde__take_u64(reader);
 }
 
+static bool counts_are_legal(const sonde_mastery *mastery)
+{
+    const uint64_t known = mastery->known;
+    const uint64_t checks = mastery->checks > 0 ? mastery->checks : 1;
+    return mastery->last_epoch >= -1 && mastery->skipped <= mastery->possible &&
+           mastery->checks <= mastery->epochs && mastery->mastered_now <= known &&
+           mastery->readmitted_now <= known && mastery->not_finite_now <= known &&
+           mastery->readmitted_ever / checks <= known;
+}
+
 static bool marks_are_legal(const sonde_mastery *mastery)
 {
     for (size_t i = 0; i < mastery->known; i++)
@@ -119,8 +129,7 @@ sonde_status sonde__mastery_restore(sonde_mastery *mastery, sonde__byte_reader *
     if (reader->failed)
         return sonde__fail(mastery->context, SONDE_ERROR_TRUNCATED,
                            "mastery state: ends too early");
-    if (!marks_are_legal(mastery) || mastery->last_epoch < -1 ||
-        mastery->skipped > mastery->possible)
+    if (!marks_are_legal(mastery) || !counts_are_legal(mastery))
         return sonde__fail(mastery->context, SONDE_ERROR_CORRUPT,
                            "mastery state: a value in it is impossible");
     mastery->mastered = sonde__mastery_count_mastered(mastery);
