@@ -47,6 +47,13 @@ typedef struct window {
     const char *why;
 } window;
 
+const sonde_score *sonde__keep_score(const sonde_head_report *report, sonde_score_kind kind)
+{
+    const sonde_score *const scores[] = {&report->raw, &report->head_scaled,
+                                         &report->feature_scaled, &report->loss, &report->accuracy};
+    return scores[kind];
+}
+
 void sonde_keep_options_init(sonde_keep_options *options)
 {
     *options = (sonde_keep_options){

@@ -10,4 +10,7 @@ sonde_status sonde__keep_choose(sonde_context *context, const sonde_keep_series 
                                 const sonde_keep_options *options, bool seen,
                                 sonde_keep_choice *choice);
 
+/* The score of a probe batch that this kind names, inside the report. */
+const sonde_score *sonde__keep_score(const sonde_head_report *report, sonde_score_kind kind);
+
 #endif

@@ -180,9 +180,7 @@ sonde_status sonde_steer_head(sonde_steer *steer, const sonde_head_batch *batch,
                            "steer: probe batch %d; there are only 0 and 1", which);
     sonde_head_report own;
     SONDE_TRY(sonde_head_gradient(steer->context, batch, &own));
-    const sonde_score *scores[] = {&own.raw, &own.head_scaled, &own.feature_scaled, &own.loss,
-                                   &own.accuracy};
-    steer->running[which] = *scores[steer->options.keep_by];
+    steer->running[which] = *sonde__keep_score(&own, steer->options.keep_by);
     steer->has_second = steer->has_second || which == 1;
     if (report)
         *report = own;

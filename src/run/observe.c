@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/thread.h"
+#include "rule/keep.h"
 
 typedef struct named_score {
     const char *name;
@@ -102,13 +103,6 @@ static void describe_batch(const gather *g, int which, float *targets, sonde_hea
     batch->labels = NULL;
 }
 
-static const sonde_score *score_of(const sonde_head_report *report, sonde_score_kind kind)
-{
-    const sonde_score *const scores[] = {&report->raw, &report->head_scaled,
-                                         &report->feature_scaled, &report->loss, &report->accuracy};
-    return scores[kind];
-}
-
 static sonde_status score_batch(gather *g, int which, bool counts, sonde_head_report *report)
 {
     sonde__session *session = g->session;
@@ -135,7 +129,7 @@ static sonde_status observe_probe(sonde__session *session, int number, bool coun
         sonde_head_report report;
         SONDE_TRY(score_batch(&g, which, decides && counts, &report));
         record_scores(session, decides ? "head" : sonde__probe_name(g.probe->kind), which, &report);
-        const sonde_score *score = score_of(&report, session->choices.keep_by);
+        const sonde_score *score = sonde__keep_score(&report, session->choices.keep_by);
         if (decides && which == 0 && score->validity == SONDE_VALID)
             session->head_score = score->value;
     }
