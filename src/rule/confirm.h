@@ -4,7 +4,7 @@
  * A layer can leave the Marchenko-Pastur law in the first epochs, long before the network has learnt
  * what it can: a spectrum tells that a layer has changed, not that the change does harm. Where there
  * is a head-gradient score, the advice waits until that has not improved for some epochs. Ours, not
- * from a paper; docs/results.md compares it with the spectra alone.
+ * from a paper, and not yet measured against the spectra alone (docs/spectrum.md).
  */
 #ifndef SONDE_RULE_CONFIRM_H
 #define SONDE_RULE_CONFIRM_H
