@@ -44,7 +44,7 @@ function(sonde_floor floor)
     endif()
 endfunction()
 
-set(SONDE_FLOORS base num file net signal rule run report cli)
+set(SONDE_FLOORS base num file net signal rule model run report cli)
 
 # All floors up to and including the one named.
 function(sonde_floors_up_to floor result)
@@ -56,7 +56,9 @@ function(sonde_floors_up_to floor result)
         endif()
     endforeach()
     if(floor STREQUAL "signal" OR floor STREQUAL "rule")
-        list(REMOVE_ITEM list file net) # the library needs neither files nor oneDNN
+        list(REMOVE_ITEM list file net) # methods know neither files nor oneDNN
+    elseif(floor STREQUAL "model")
+        list(REMOVE_ITEM list net)
     elseif(floor STREQUAL "net")
         list(REMOVE_ITEM list file)
     endif()

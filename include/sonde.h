@@ -363,7 +363,7 @@ typedef struct sonde_spectrum_options {
     bool calibrate;     /* true: fill `threshold_calibrated` (cached by shape) */
     bool remove_spikes; /* true */
     double spike_level; /* 0.99, Tracy-Widom level of the spike edge: 0.95 or 0.99 */
-    int slices;         /* reserved, 0 */
+    int slices;         /* matrices of the shape whose eigenvalues are pooled; 1 */
 } sonde_spectrum_options;
 
 typedef struct sonde_spectrum_report {
@@ -414,6 +414,328 @@ SONDE_API sonde_status sonde_spectrum(sonde_context *context, const sonde_matrix
                                       sonde_spectrum_report *report, double *eigenvalues);
 /* The Marchenko-Pastur density at x for support [low, high]; 0 outside. For plots. */
 SONDE_API double sonde_marchenko_pastur_density(double x, double low, double high);
+
+/*
+ * Singular values of a matrix, ascending, into room for min(rows, cols) doubles; each within 1e-14 of
+ * the largest, also those near zero. NaN or infinity in the matrix is SONDE_ERROR_NUMERIC. Runs on
+ * the calling thread alone; the same bits for a matrix and its transpose.
+ */
+SONDE_API sonde_status sonde_singular_values(sonde_context *context, const sonde_matrix *matrix,
+                                             double *values);
+/*
+ * The report of eigenvalues that were computed elsewhere: `count` ascending values X = s^2 / N of a
+ * `rows` x `cols` matrix, or of options->slices matrices of that shape, pooled (count is then slices
+ * times min(rows, cols)). Everything of sonde_spectrum but the eigenvalues themselves.
+ */
+SONDE_API sonde_status sonde_spectrum_judge(sonde_context *context, const double *eigenvalues,
+                                            size_t count, size_t rows, size_t cols,
+                                            const sonde_spectrum_options *options,
+                                            sonde_spectrum_report *report);
+
+/* What is read off a spectrum beside the law: the power law of its tail, norms, ranks. */
+typedef struct sonde_spectrum_shape_report {
+    sonde_validity power_law; /* of the next six: TOO_FEW, DEGENERATE (constant), VALID */
+    double alpha;             /* exponent of p(x) ~ x^-alpha above xmin, by maximum likelihood */
+    double alpha_error;       /* its standard error, (alpha - 1) / sqrt(tail) */
+    double ks_distance;       /* D, Kolmogorov-Smirnov distance of the tail from that law */
+    double xmin, xmax;        /* the tail, in units of squared singular values s^2 (not s^2 / N) */
+    size_t tail;              /* eigenvalues in [xmin, xmax] */
+    double alpha_weighted;    /* alpha * log10(s_max^2) */
+    double log_alpha_norm;    /* log10 sum (s^2)^alpha */
+    double log_norm;          /* log10 ||W||_F^2 */
+    double log_spectral_norm; /* log10 s_max^2 */
+    double stable_rank;       /* ||W||_F^2 / s_max^2 */
+    double effective_rank; /* exp of the entropy of the eigenvalues' shares (Roy, Vetterli 2007) */
+    size_t matrix_rank;    /* singular values above s_max * max(rows, cols) * 2^-52 */
+    double edge_margin;    /* (largest - edge) in Tracy-Widom widths; above 0: a spike */
+} sonde_spectrum_shape_report;
+
+/*
+ * Of `count` ascending eigenvalues X = s^2 / N, with the report that sonde_spectrum or
+ * sonde_spectrum_judge gave for them. Source: Clauset, Shalizi, Newman 2009; Martin, Mahoney 2021
+ * (JMLR 22(165)); docs/reading-spectra.md.
+ */
+SONDE_API sonde_status sonde_spectrum_shape(sonde_context *context, const double *eigenvalues,
+                                            size_t count, const sonde_spectrum_report *report,
+                                            sonde_spectrum_shape_report *shape);
+
+/* ---------------------------------------------------------------------------------------------
+ * Model files
+ *
+ * Reads safetensors (also sharded), PyTorch's .pt/.pth/.bin/.ckpt (zip and the older pickles, also
+ * sharded), .npy, .npz and GGUF. Nothing in a file is ever executed, no other file than the named
+ * one and its shards in the same folder is opened, and nothing is allocated because a file claims a
+ * size. Opening reads the directory of the file alone; numbers are read when asked for, in slices.
+ *
+ *     sonde_model *model;
+ *     if (sonde_model_open(context, "model.safetensors", NULL, &model) == SONDE_OK) {
+ *         for (size_t i = 0; i < sonde_model_count(model); i++) {
+ *             sonde_tensor tensor;
+ *             sonde_model_tensor(model, i, &tensor);
+ *             ... sonde_model_read(model, i, 0, tensor.elements, SONDE_F32, numbers);
+ *         }
+ *         sonde_model_close(model);
+ *     }
+ * ------------------------------------------------------------------------------------------- */
+
+/* How a tensor's numbers are stored: name, pinned number, text, elements and bytes of one block. The
+ * first four are those of sonde_dtype. Formats with `reads` 0 are listed, not read. */
+#define SONDE_NUMBER_LIST(X) \
+    X(SONDE_NUMBER_F64, 1, "F64", 1, 8, 1) \
+    X(SONDE_NUMBER_F32, 2, "F32", 1, 4, 1) \
+    X(SONDE_NUMBER_BF16, 3, "BF16", 1, 2, 1) \
+    X(SONDE_NUMBER_F16, 4, "F16", 1, 2, 1) \
+    X(SONDE_NUMBER_F8_E4M3, 5, "F8_E4M3", 1, 1, 1) \
+    X(SONDE_NUMBER_F8_E5M2, 6, "F8_E5M2", 1, 1, 1) \
+    X(SONDE_NUMBER_F8_E4M3FNUZ, 7, "F8_E4M3FNUZ", 1, 1, 1) \
+    X(SONDE_NUMBER_F8_E5M2FNUZ, 8, "F8_E5M2FNUZ", 1, 1, 1) \
+    X(SONDE_NUMBER_F8_E8M0, 9, "F8_E8M0", 1, 1, 1) \
+    X(SONDE_NUMBER_I64, 10, "I64", 1, 8, 1) \
+    X(SONDE_NUMBER_I32, 11, "I32", 1, 4, 1) \
+    X(SONDE_NUMBER_I16, 12, "I16", 1, 2, 1) \
+    X(SONDE_NUMBER_I8, 13, "I8", 1, 1, 1) \
+    X(SONDE_NUMBER_U64, 14, "U64", 1, 8, 1) \
+    X(SONDE_NUMBER_U32, 15, "U32", 1, 4, 1) \
+    X(SONDE_NUMBER_U16, 16, "U16", 1, 2, 1) \
+    X(SONDE_NUMBER_U8, 17, "U8", 1, 1, 1) \
+    X(SONDE_NUMBER_BOOL, 18, "BOOL", 1, 1, 1) \
+    X(SONDE_NUMBER_C64, 20, "C64", 1, 8, 0) \
+    X(SONDE_NUMBER_C128, 21, "C128", 1, 16, 0) \
+    X(SONDE_NUMBER_F4, 22, "F4", 2, 1, 0) \
+    X(SONDE_NUMBER_F6_E2M3, 23, "F6_E2M3", 4, 3, 0) \
+    X(SONDE_NUMBER_F6_E3M2, 24, "F6_E3M2", 4, 3, 0) \
+    X(SONDE_NUMBER_Q4_0, 40, "Q4_0", 32, 18, 1) \
+    X(SONDE_NUMBER_Q4_1, 41, "Q4_1", 32, 20, 1) \
+    X(SONDE_NUMBER_Q5_0, 42, "Q5_0", 32, 22, 1) \
+    X(SONDE_NUMBER_Q5_1, 43, "Q5_1", 32, 24, 1) \
+    X(SONDE_NUMBER_Q8_0, 44, "Q8_0", 32, 34, 1) \
+    X(SONDE_NUMBER_Q8_1, 45, "Q8_1", 32, 36, 1) \
+    X(SONDE_NUMBER_Q2_K, 46, "Q2_K", 256, 84, 1) \
+    X(SONDE_NUMBER_Q3_K, 47, "Q3_K", 256, 110, 1) \
+    X(SONDE_NUMBER_Q4_K, 48, "Q4_K", 256, 144, 1) \
+    X(SONDE_NUMBER_Q5_K, 49, "Q5_K", 256, 176, 1) \
+    X(SONDE_NUMBER_Q6_K, 50, "Q6_K", 256, 210, 1) \
+    X(SONDE_NUMBER_Q8_K, 51, "Q8_K", 256, 292, 1) \
+    X(SONDE_NUMBER_IQ2_XXS, 60, "IQ2_XXS", 256, 66, 0) \
+    X(SONDE_NUMBER_IQ2_XS, 61, "IQ2_XS", 256, 74, 0) \
+    X(SONDE_NUMBER_IQ3_XXS, 62, "IQ3_XXS", 256, 98, 0) \
+    X(SONDE_NUMBER_IQ1_S, 63, "IQ1_S", 256, 50, 0) \
+    X(SONDE_NUMBER_IQ4_NL, 64, "IQ4_NL", 32, 18, 0) \
+    X(SONDE_NUMBER_IQ3_S, 65, "IQ3_S", 256, 110, 0) \
+    X(SONDE_NUMBER_IQ2_S, 66, "IQ2_S", 256, 82, 0) \
+    X(SONDE_NUMBER_IQ4_XS, 67, "IQ4_XS", 256, 136, 0) \
+    X(SONDE_NUMBER_IQ1_M, 68, "IQ1_M", 256, 56, 0) \
+    X(SONDE_NUMBER_TQ1_0, 69, "TQ1_0", 256, 54, 0) \
+    X(SONDE_NUMBER_TQ2_0, 70, "TQ2_0", 256, 66, 0) \
+    X(SONDE_NUMBER_MXFP4, 71, "MXFP4", 32, 17, 0)
+
+typedef enum sonde_number {
+#define SONDE_NUMBER_ENUM(name, number, text, elements, bytes, reads) name = number,
+    SONDE_NUMBER_LIST(SONDE_NUMBER_ENUM)
+#undef SONDE_NUMBER_ENUM
+} sonde_number;
+
+/* "F32", "Q4_K", ...; "?" for unknown numbers. */
+SONDE_API const char *sonde_number_name(sonde_number number);
+
+enum { SONDE_TENSOR_DIMS_MAX = 8 };
+
+typedef struct sonde_model sonde_model;
+
+/* Strings live as long as the model. */
+typedef struct sonde_tensor {
+    const char *name; /* path through nested dictionaries, joined by '.' */
+    sonde_number number;
+    bool readable; /* false: sonde_model_read is SONDE_ERROR_UNSUPPORTED for it */
+    int dims;
+    int64_t shape[SONDE_TENSOR_DIMS_MAX]; /* outermost first */
+    uint64_t elements;
+    uint64_t bytes;      /* that its elements take as stored */
+    const char *file;    /* path of the file (shard) that holds it */
+    int64_t offset;      /* of its first byte in that file; -1 where the file is packed there */
+    bool contiguous;     /* row-major without gaps; others are gathered when read */
+    const char *tied_to; /* an earlier tensor that is the same numbers in the file, or NULL */
+    const char *scale;   /* the tensor by which reading multiplies this one (f8), or NULL */
+} sonde_tensor;
+
+typedef enum sonde_model_kind {
+    SONDE_MODEL_SAFETENSORS = 1,
+    SONDE_MODEL_TORCH_ZIP = 2,
+    SONDE_MODEL_TORCH_LEGACY = 3,
+    SONDE_MODEL_NPY = 4,
+    SONDE_MODEL_NPZ = 5,
+    SONDE_MODEL_GGUF = 6
+} sonde_model_kind;
+
+/* "safetensors", "PyTorch (zip)", "PyTorch (before 1.6)", "npy", "npz", "GGUF". */
+SONDE_API const char *sonde_model_kind_name(sonde_model_kind kind);
+
+typedef struct sonde_model_info {
+    sonde_model_kind kind; /* of its files; shards are all of one kind */
+    size_t files;          /* 1, or the number of shards */
+    uint64_t file_bytes;
+    uint64_t elements; /* tied ones once */
+    size_t tensors;
+    size_t tied;
+    size_t metadata; /* key-value pairs */
+    size_t warnings;
+} sonde_model_info;
+
+typedef struct sonde_model_options {
+    size_t size;
+    bool verify; /* check the format's checksums when a storage is first read; true */
+} sonde_model_options;
+
+SONDE_API void sonde_model_options_init(sonde_model_options *options);
+/*
+ * Opens a model file, a shard index (NAME.index.json), or a folder that holds one model: an index,
+ * or a single model file. NULL options: defaults. The format is known by content, not by name.
+ */
+SONDE_API sonde_status sonde_model_open(sonde_context *context, const char *path,
+                                        const sonde_model_options *options, sonde_model **model);
+SONDE_API void sonde_model_close(sonde_model *model);
+SONDE_API void sonde_model_describe(const sonde_model *model, sonde_model_info *info);
+SONDE_API size_t sonde_model_count(const sonde_model *model);
+/* SONDE_ERROR_RANGE past the end. Tensors stand in the order of the file. */
+SONDE_API sonde_status sonde_model_tensor(const sonde_model *model, size_t index,
+                                          sonde_tensor *tensor);
+/* SONDE_ERROR_NOT_FOUND when there is none of that name. */
+SONDE_API sonde_status sonde_model_find(const sonde_model *model, const char *name, size_t *index);
+/* The i-th pair of strings that the file carries beside its tensors; SONDE_ERROR_RANGE past the end. */
+SONDE_API sonde_status sonde_model_metadata(const sonde_model *model, size_t index,
+                                            const char **key, const char **value);
+/* What is odd about the file, yet harmless: a sentence, or NULL past the end. */
+SONDE_API const char *sonde_model_warning(const sonde_model *model, size_t index);
+/*
+ * Elements [first, first + count) of a tensor, row-major, as SONDE_F32 or SONDE_F64 into room for
+ * `count` of them. Integers become the nearest number, quantised blocks are dequantised, f8 with a
+ * scale is scaled. A file that has become shorter is SONDE_ERROR_TRUNCATED. On failure the
+ * content of `out` is not specified.
+ */
+SONDE_API sonde_status sonde_model_read(sonde_model *model, size_t index, uint64_t first,
+                                        uint64_t count, sonde_dtype dtype, void *out);
+
+/* ---------------------------------------------------------------------------------------------
+ * Spectra of a whole model
+ *
+ * Every matrix in a model file, one by one, on the context's threads: convolutions as the pooled
+ * spectra of their kernel positions, stacked experts one by one, embeddings, LoRA pairs as their
+ * product. A layer that has no spectrum says why.
+ * ------------------------------------------------------------------------------------------- */
+
+typedef enum sonde_layer_kind {
+    SONDE_LAYER_DENSE = 0,
+    SONDE_LAYER_CONVOLUTION = 1,
+    SONDE_LAYER_EMBEDDING = 2,
+    SONDE_LAYER_EXPERT = 3, /* one matrix of a stack */
+    SONDE_LAYER_LORA = 4    /* B A of an adapter, or the base layer plus it */
+} sonde_layer_kind;
+
+/* "dense", "conv", "embedding", "expert", "lora". */
+SONDE_API const char *sonde_layer_kind_name(sonde_layer_kind kind);
+
+typedef enum sonde_convolution_view {
+    SONDE_CONVOLUTION_POOLED =
+        0,                       /* kh * kw slices out x in, eigenvalues pooled (WeightWatcher's) */
+    SONDE_CONVOLUTION_FLAT = 1,  /* one matrix, out x (in * kh * kw) (as in training) */
+    SONDE_CONVOLUTION_SLICES = 2 /* each slice a layer of its own */
+} sonde_convolution_view;
+
+typedef struct sonde_survey_progress {
+    size_t layers, layers_done;
+    double work_done; /* share of the estimated work, in [0, 1] */
+    double seconds, seconds_left;
+    const char *layer; /* that was done last, or "" */
+} sonde_survey_progress;
+
+typedef struct sonde_survey_options {
+    size_t size;
+    sonde_spectrum_options spectrum;
+    const char
+        *layers; /* glob patterns (* and ?) of tensor names, separated by commas; NULL: all */
+    sonde_convolution_view convolution;
+    bool fast;         /* stochastic Lanczos with a stated error bound instead of all eigenvalues */
+    size_t least;      /* matrices with fewer rows or columns are skipped; 10 */
+    sonde_model *base; /* for a LoRA adapter: spectra of base + adapter; NULL: of the adapter */
+    /* Called on the calling thread a few times a second; false ends the survey with what is done
+     * (sonde_survey_run then returns SONDE_ERROR_CANCELLED and the survey). */
+    bool (*progress)(void *user, const sonde_survey_progress *progress);
+    void *progress_user;
+} sonde_survey_options;
+
+typedef struct sonde_survey sonde_survey;
+
+typedef struct sonde_layer_spectrum {
+    const char *name; /* of the tensor; of experts and slices with [i] behind it */
+    sonde_layer_kind kind;
+    sonde_number number;
+    int dims;
+    int64_t dim[SONDE_TENSOR_DIMS_MAX]; /* of the tensor */
+    size_t slices;                      /* matrices whose eigenvalues are pooled; else 1 */
+    const char *skipped;                /* why there is no spectrum; NULL: there is one */
+    sonde_spectrum_report report;
+    sonde_spectrum_shape_report shape;
+    const double *eigenvalues; /* X = s^2 / N, ascending; fast: quantiles of the density */
+    size_t count;
+    double error_bound; /* fast: L1 distance of the density at most; 0: exact */
+    double seconds;     /* on its one thread */
+} sonde_layer_spectrum;
+
+SONDE_API void sonde_survey_options_init(sonde_survey_options *options);
+/*
+ * All layers of the model. Memory stays within the context's budget: fewer matrices at once, and a
+ * matrix that does not fit alone is skipped with the bytes it would need. NULL options: defaults.
+ * On SONDE_ERROR_CANCELLED `*survey` holds the layers that were finished; the rest say so.
+ */
+SONDE_API sonde_status sonde_survey_run(sonde_context *context, sonde_model *model,
+                                        const sonde_survey_options *options, sonde_survey **survey);
+SONDE_API void sonde_survey_free(sonde_survey *survey);
+SONDE_API size_t sonde_survey_count(const sonde_survey *survey);
+/* In order of the file; pointers live as long as the survey. SONDE_ERROR_RANGE past the end. */
+SONDE_API sonde_status sonde_survey_layer(const sonde_survey *survey, size_t index,
+                                          sonde_layer_spectrum *layer);
+
+/* ---------------------------------------------------------------------------------------------
+ * Two models, and a model in a safer file
+ * ------------------------------------------------------------------------------------------- */
+
+typedef enum sonde_difference {
+    SONDE_SAME = 0, /* every number is equal (NaN equals NaN) */
+    SONDE_CHANGED = 1,
+    SONDE_RESHAPED = 2, /* shapes differ; the numbers are not compared */
+    SONDE_ONLY_FIRST = 3,
+    SONDE_ONLY_SECOND = 4,
+    SONDE_UNREADABLE = 5 /* a number format that is not read */
+} sonde_difference;
+
+typedef struct sonde_tensor_difference {
+    const char *name;
+    sonde_difference difference;
+    int64_t first, second; /* indexes in the models, or -1 */
+    bool number_differs;   /* another number format */
+    double relative;       /* ||b - a|| / ||a||, over finite numbers; infinite for a = 0 */
+    double largest;        /* max |b - a| */
+    uint64_t changed;      /* elements that differ */
+    uint64_t nonfinite;    /* NaN and infinities, of both */
+} sonde_tensor_difference;
+
+typedef struct sonde_comparison sonde_comparison;
+
+/* Tensors matched by name, after a prefix that all names of one model share ("module.", "model.")
+ * was dropped where that matches more. Freed with sonde_comparison_free. */
+SONDE_API sonde_status sonde_compare(sonde_context *context, sonde_model *first,
+                                     sonde_model *second, sonde_comparison **comparison);
+SONDE_API void sonde_comparison_free(sonde_comparison *comparison);
+SONDE_API size_t sonde_comparison_count(const sonde_comparison *comparison);
+SONDE_API sonde_status sonde_comparison_tensor(const sonde_comparison *comparison, size_t index,
+                                               sonde_tensor_difference *difference);
+
+/*
+ * Writes the model as one safetensors file, atomically, slice by slice: plain formats as they are,
+ * bit by bit, quantised ones and scaled f8 as F32. Tied tensors are written once, with a note of the
+ * other names in the file's metadata ("tied.NAME" = first name).
+ */
+SONDE_API sonde_status sonde_model_convert(sonde_model *model, const char *path);
 
 /* ---------------------------------------------------------------------------------------------
  * Skip: instance-dependent early stopping (mastery)

@@ -36,7 +36,7 @@ void sonde_spectrum_options_init(sonde_spectrum_options *options)
                                         .calibrate = true,
                                         .remove_spikes = true,
                                         .spike_level = 0.99,
-                                        .slices = 0};
+                                        .slices = 1};
 }
 
 const char *sonde_spectrum_type_name(sonde_spectrum_type type)
@@ -76,8 +76,8 @@ const char *sonde__spectrum_options_problem(const sonde_spectrum_options *option
         return "false_alarm must lie in [0.0001, 0.5]";
     if (options->spike_level != 0.95 && options->spike_level != 0.99)
         return "spike_level must be 0.95 or 0.99";
-    if (options->slices != 0)
-        return "slices is reserved and must be 0";
+    if (options->slices < 1)
+        return "slices must be at least 1";
     return NULL;
 }
 

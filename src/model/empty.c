@@ -1,0 +1,2 @@
+/* Operations on whole model files: the floor between rules and runs. */
+#include "model/series.h"
