@@ -5,7 +5,7 @@
  * the data part exactly: no hole, no overlap, nothing before, behind or past the end; each shape
  * times its type's size must be its bytes. Only then is a tensor visible.
  */
-#include "file/safetensors.h"
+#include "file/safetensors_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +14,8 @@
 
 #include "base/checked.h"
 #include "base/path.h"
-#include "base/text.h"
-#include "file/safetensors_internal.h"
 
-enum {
-    PREFIX = 8,
-    ALIGNMENT = 64,
-    NAME_MAX_BYTES = 1024,
-    /* The format allows 100 MB of header; 16 MiB is 100,000 tensors, and bounds the JSON tree. */
-    HEADER_MAX = 16 << 20
-};
+enum { PREFIX = SONDE__SAFETENSORS_PREFIX, HEADER_MAX = SONDE__SAFETENSORS_HEADER_MAX };
 
 struct sonde__safetensors {
     sonde_context *context;
@@ -33,159 +25,33 @@ struct sonde__safetensors {
     size_t count;
 };
 
-typedef struct type_info {
-    const char *name;
-    size_t size;
-} type_info;
-
-static const type_info TYPES[] = {
-    [SONDE__TENSOR_F64] = {"F64", 8},   [SONDE__TENSOR_F32] = {"F32", 4},
-    [SONDE__TENSOR_F16] = {"F16", 2},   [SONDE__TENSOR_BF16] = {"BF16", 2},
-    [SONDE__TENSOR_I64] = {"I64", 8},   [SONDE__TENSOR_I32] = {"I32", 4},
-    [SONDE__TENSOR_U8] = {"U8", 1},     [SONDE__TENSOR_I16] = {"I16", 2},
-    [SONDE__TENSOR_I8] = {"I8", 1},     [SONDE__TENSOR_U64] = {"U64", 8},
-    [SONDE__TENSOR_U32] = {"U32", 4},   [SONDE__TENSOR_U16] = {"U16", 2},
-    [SONDE__TENSOR_BOOL] = {"BOOL", 1},
-};
-
-enum { TYPE_COUNT = sizeof TYPES / sizeof *TYPES };
-
-/* Elements times size; false on overflow or a negative dimension. */
-static bool tensor_bytes(const sonde__tensor *tensor, size_t *bytes)
+bool sonde__safetensors_has(sonde_number number)
 {
-    size_t product = TYPES[tensor->type].size;
-    for (int i = 0; i < tensor->dims; i++)
-        if (tensor->shape[i] < 0 || (uint64_t)tensor->shape[i] > SIZE_MAX ||
-            !sonde__multiply(product, (size_t)tensor->shape[i], &product))
+    return number >= SONDE_NUMBER_F64 && number <= SONDE_NUMBER_F6_E3M2 &&
+           number != SONDE_NUMBER_C128 && sonde__number_find(number);
+}
+
+bool sonde__safetensors_bytes(sonde_number number, int dims, const int64_t *shape, uint64_t *bytes)
+{
+    const sonde__number_info *info = sonde__number_find(number);
+    size_t elements = 1, product;
+    for (int i = 0; i < dims; i++)
+        if (shape[i] < 0 || !sonde__multiply(elements, (size_t)shape[i], &elements))
             return false;
+    if (elements % info->elements != 0 ||
+        !sonde__multiply(elements / info->elements, info->bytes, &product))
+        return false;
     *bytes = product;
     return true;
 }
 
-static bool name_is_plain(const char *name)
+bool sonde__safetensors_name(const char *name)
 {
     size_t length = strlen(name);
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
             return false;
-    return length > 0 && length <= NAME_MAX_BYTES;
-}
-
-/* --- writing ------------------------------------------------------------------------------------ */
-
-static sonde_status check_tensor(sonde_context *context, const char *path,
-                                 const sonde__tensor *tensors, size_t index)
-{
-    const sonde__tensor *tensor = &tensors[index];
-    size_t bytes = 0;
-    bool good = tensor->dims >= 0 && tensor->dims <= SONDE__TENSOR_DIMS_MAX &&
-                (unsigned)tensor->type < TYPE_COUNT && tensor_bytes(tensor, &bytes) &&
-                bytes == tensor->bytes;
-    if (!good)
-        return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, path, tensor->name, -1,
-                              "%s: tensor '%s' is given with %zu bytes; its shape and type have "
-                              "%zu",
-                              path, tensor->name, tensor->bytes, bytes);
-    for (size_t i = 0; i < index; i++)
-        good = good && strcmp(tensors[i].name, tensor->name) != 0;
-    if (!good || !name_is_plain(tensor->name) || strcmp(tensor->name, "__metadata__") == 0)
-        return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, path, tensor->name, -1,
-                              "%s: '%s' cannot be the name of a tensor, or is that of two", path,
-                              tensor->name);
-    return SONDE_OK;
-}
-
-static void add_metadata(sonde__text *json, const sonde__metadata *metadata, size_t count)
-{
-    sonde__text_add(json, "\"__metadata__\":{");
-    for (size_t i = 0; i < count; i++) {
-        sonde__text_add(json, i ? "," : "");
-        sonde__text_json_string(json, metadata[i].key);
-        sonde__text_add(json, ":");
-        sonde__text_json_string(json, metadata[i].value);
-    }
-    sonde__text_add(json, "}");
-}
-
-static void add_entry(sonde__text *json, const sonde__tensor *tensor, size_t begin)
-{
-    sonde__text_json_string(json, tensor->name);
-    sonde__text_format(json, ":{\"dtype\":\"%s\",\"shape\":[", TYPES[tensor->type].name);
-    for (int i = 0; i < tensor->dims; i++)
-        sonde__text_format(json, "%s%lld", i ? "," : "", (long long)tensor->shape[i]);
-    sonde__text_format(json, "],\"data_offsets\":[%zu,%zu]}", begin, begin + tensor->bytes);
-}
-
-/* Calls for every tensor, larger element types first, so that each lies aligned to its type. */
-static sonde_status header_json(sonde__text *json, const sonde__tensor *tensors, size_t count,
-                                const sonde__metadata *metadata, size_t metadata_count)
-{
-    size_t offset = 0;
-    bool first = metadata_count == 0;
-    sonde__text_add(json, "{");
-    if (metadata_count)
-        add_metadata(json, metadata, metadata_count);
-    for (size_t size = 8; size > 0; size /= 2)
-        for (size_t i = 0; i < count; i++) {
-            if (TYPES[tensors[i].type].size != size)
-                continue;
-            sonde__text_add(json, first ? "" : ",");
-            first = false;
-            add_entry(json, &tensors[i], offset);
-            offset += tensors[i].bytes;
-        }
-    sonde__text_add(json, "}");
-    while (sonde__text_status(json) == SONDE_OK && (json->length + PREFIX) % ALIGNMENT != 0)
-        sonde__text_add(json, " ");
-    return sonde__text_status(json);
-}
-
-static sonde_status write_parts(sonde__replacer *replacer, const sonde__text *json,
-                                const sonde__tensor *tensors, size_t count)
-{
-    uint8_t length[PREFIX];
-    for (size_t i = 0; i < PREFIX; i++)
-        length[i] = (uint8_t)((uint64_t)json->length >> (8 * i));
-    SONDE_TRY(sonde__replace_write(replacer, length, sizeof length));
-    SONDE_TRY(sonde__replace_write(replacer, json->bytes, json->length));
-    for (size_t size = 8; size > 0; size /= 2)
-        for (size_t i = 0; i < count; i++)
-            if (TYPES[tensors[i].type].size == size)
-                SONDE_TRY(sonde__replace_write(replacer, tensors[i].data, tensors[i].bytes));
-    return SONDE_OK;
-}
-
-static sonde_status check_all(sonde_context *context, const char *path,
-                              const sonde__tensor *tensors, size_t count)
-{
-    size_t total = 0;
-    for (size_t i = 0; i < count; i++) {
-        SONDE_TRY(check_tensor(context, path, tensors, i));
-        if (!sonde__add(total, tensors[i].bytes, &total))
-            return sonde__fail(context, SONDE_ERROR_OVERFLOW, "%s: the tensors are too large",
-                               path);
-    }
-    return SONDE_OK;
-}
-
-sonde_status sonde__safetensors_write(sonde_context *context, const char *path,
-                                      const sonde__tensor *tensors, size_t count,
-                                      const sonde__metadata *metadata, size_t metadata_count)
-{
-    sonde__replacer *replacer = NULL;
-    sonde__text json;
-    sonde_status status;
-    sonde__text_init(&json, context);
-    SONDE_TRY_CLEAN(check_all(context, path, tensors, count));
-    SONDE_TRY_CLEAN(header_json(&json, tensors, count, metadata, metadata_count));
-    SONDE_TRY_CLEAN(sonde__replace_open(context, path, &replacer));
-    SONDE_TRY_CLEAN(write_parts(replacer, &json, tensors, count));
-    status = sonde__replace_commit(replacer);
-    replacer = NULL;
-cleanup:
-    sonde__replace_abandon(replacer);
-    sonde__text_free(&json);
-    return status;
+    return length > 0 && length <= SONDE__SAFETENSORS_NAME_MAX;
 }
 
 /* --- reading ------------------------------------------------------------------------------------ */
@@ -210,11 +76,11 @@ static sonde_status read_type(const reading *r, const char *name, const json_t *
     const char *type = json_string_value(json_object_get(entry, "dtype"));
     if (!type)
         return bad_tensor(r, SONDE_ERROR_FORMAT, name, "has no dtype");
-    for (size_t i = 0; i < TYPE_COUNT; i++)
-        if (strcmp(type, TYPES[i].name) == 0) {
-            tensor->type = (sonde__tensor_type)i;
-            return SONDE_OK;
-        }
+    const sonde__number_info *info = sonde__number_named(type);
+    if (info && sonde__safetensors_has(info->number)) {
+        tensor->number = info->number;
+        return SONDE_OK;
+    }
     return sonde__fail_at(r->context, SONDE_ERROR_UNSUPPORTED, r->path, name, PREFIX,
                           "%s: tensor '%.200s' has the unknown dtype '%.40s'", r->path, name, type);
 }
@@ -225,7 +91,7 @@ static sonde_status read_shape(const reading *r, const char *name, const json_t 
     const json_t *shape = json_object_get(entry, "shape");
     if (!json_is_array(shape))
         return bad_tensor(r, SONDE_ERROR_FORMAT, name, "has no shape");
-    if (json_array_size(shape) > SONDE__TENSOR_DIMS_MAX)
+    if (json_array_size(shape) > SONDE_TENSOR_DIMS_MAX)
         return bad_tensor(r, SONDE_ERROR_UNSUPPORTED, name, "has more than 8 dimensions");
     tensor->dims = (int)json_array_size(shape);
     for (int i = 0; i < tensor->dims; i++) {
@@ -235,8 +101,10 @@ static sonde_status read_shape(const reading *r, const char *name, const json_t 
                               "has a dimension that is not a whole number of 0 or more");
         tensor->shape[i] = json_integer_value(size);
     }
-    if (!tensor_bytes(tensor, &tensor->bytes))
+    uint64_t bytes;
+    if (!sonde__safetensors_bytes(tensor->number, tensor->dims, tensor->shape, &bytes))
         return bad_tensor(r, SONDE_ERROR_OVERFLOW, name, "has a shape that does not fit in memory");
+    tensor->bytes = bytes;
     return SONDE_OK;
 }
 
@@ -267,7 +135,7 @@ static sonde_status read_offsets(const reading *r, const char *name, const json_
 static sonde_status read_entry(const reading *r, const char *name, const json_t *entry,
                                sonde__tensor *tensor)
 {
-    if (!name_is_plain(name))
+    if (!sonde__safetensors_name(name))
         return bad_tensor(r, SONDE_ERROR_FORMAT, name,
                           "has a name that is empty, over 1024 bytes or holds control characters");
     if (!json_is_object(entry))

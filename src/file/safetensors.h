@@ -10,29 +10,11 @@
 
 #include "base/context.h"
 
-enum { SONDE__TENSOR_DIMS_MAX = 8 };
-
-typedef enum sonde__tensor_type {
-    SONDE__TENSOR_F64,
-    SONDE__TENSOR_F32,
-    SONDE__TENSOR_F16,
-    SONDE__TENSOR_BF16,
-    SONDE__TENSOR_I64,
-    SONDE__TENSOR_I32,
-    SONDE__TENSOR_U8,
-    SONDE__TENSOR_I16,
-    SONDE__TENSOR_I8,
-    SONDE__TENSOR_U64,
-    SONDE__TENSOR_U32,
-    SONDE__TENSOR_U16,
-    SONDE__TENSOR_BOOL
-} sonde__tensor_type;
-
 typedef struct sonde__tensor {
     const char *name;
-    sonde__tensor_type type;
+    sonde_number number;
     int dims;
-    int64_t shape[SONDE__TENSOR_DIMS_MAX];
+    int64_t shape[SONDE_TENSOR_DIMS_MAX];
     const void *data; /* writing: the caller's bytes; reading: into the file's memory */
     size_t bytes;
 } sonde__tensor;
@@ -44,6 +26,25 @@ typedef struct sonde__metadata {
 sonde_status sonde__safetensors_write(sonde_context *context, const char *path,
                                       const sonde__tensor *tensors, size_t count,
                                       const sonde__metadata *metadata, size_t metadata_count);
+
+/* `data` of the tensors is not used here. */
+typedef struct sonde__safetensors_content {
+    const sonde__tensor *tensors;
+    size_t count;
+    const sonde__metadata *metadata;
+    size_t metadata_count;
+} sonde__safetensors_content;
+
+/*
+ * The same for tensors that are not in memory: `fill` gives bytes [offset, offset + size) of tensor
+ * `index`, in ascending slices of whole blocks; tensors are asked for by element size, widest first.
+ * Its failure ends the writing, and no file is left.
+ */
+typedef sonde_status (*sonde__safetensors_fill_fn)(void *user, size_t index, uint64_t offset,
+                                                   void *bytes, size_t size);
+sonde_status sonde__safetensors_write_stream(sonde_context *context, const char *path,
+                                             const sonde__safetensors_content *content,
+                                             sonde__safetensors_fill_fn fill, void *user);
 
 typedef struct sonde__safetensors sonde__safetensors;
 /*

@@ -27,7 +27,7 @@ static char *path_of(const sonde__session *session, int64_t epoch)
 
 static sonde_status add_counters(sonde__session *session, sonde__tensor_list *list)
 {
-    int64_t *counters = sonde__tensor_list_add(list, "counters", SONDE__TENSOR_I64, COUNTER_COUNT);
+    int64_t *counters = sonde__tensor_list_add(list, "counters", SONDE_NUMBER_I64, COUNTER_COUNT);
     if (!counters)
         return SONDE_ERROR_MEMORY;
     counters[0] = STATE_VERSION;
@@ -41,7 +41,7 @@ static sonde_status add_steer(sonde__session *session, sonde__tensor_list *list)
 {
     size_t size, written;
     SONDE_TRY(sonde_steer_save(session->steer, NULL, 0, &size));
-    void *bytes = sonde__tensor_list_add(list, "steer", SONDE__TENSOR_U8, size);
+    void *bytes = sonde__tensor_list_add(list, "steer", SONDE_NUMBER_U8, size);
     if (!bytes)
         return SONDE_ERROR_MEMORY;
     return sonde_steer_save(session->steer, bytes, size, &written);
@@ -84,7 +84,7 @@ static sonde_status read_counters(sonde__session *session, const sonde__safetens
 {
     int64_t counters[COUNTER_COUNT];
     const sonde__tensor *tensor = sonde__safetensors_find(file, "counters");
-    if (!tensor || tensor->type != SONDE__TENSOR_I64 || tensor->bytes != sizeof(counters))
+    if (!tensor || tensor->number != SONDE_NUMBER_I64 || tensor->bytes != sizeof(counters))
         return sonde__fail_at(session->context, SONDE_ERROR_CORRUPT, path, "counters", -1,
                               "%s: the counters are missing; the file is damaged", path);
     memcpy(counters, tensor->data, sizeof(counters));
@@ -104,7 +104,7 @@ static sonde_status read_steer(sonde__session *session, const sonde__safetensors
                                const char *path)
 {
     const sonde__tensor *tensor = sonde__safetensors_find(file, "steer");
-    if (!tensor || tensor->type != SONDE__TENSOR_U8)
+    if (!tensor || tensor->number != SONDE_NUMBER_U8)
         return sonde__fail_at(session->context, SONDE_ERROR_CORRUPT, path, "steer", -1,
                               "%s: the steer's state is missing; the file is damaged", path);
     return sonde_steer_restore(session->steer, tensor->data, tensor->bytes);

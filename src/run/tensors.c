@@ -31,43 +31,43 @@ void sonde__tensor_list_free(sonde__tensor_list *list)
     *list = (sonde__tensor_list){0};
 }
 
-static size_t element_size(sonde__tensor_type type)
+static size_t element_size(sonde_number number)
 {
-    switch (type) {
-    case SONDE__TENSOR_F64:
-    case SONDE__TENSOR_I64:
+    switch (number) {
+    case SONDE_NUMBER_F64:
+    case SONDE_NUMBER_I64:
         return 8;
-    case SONDE__TENSOR_F32:
-    case SONDE__TENSOR_I32:
+    case SONDE_NUMBER_F32:
+    case SONDE_NUMBER_I32:
         return 4;
-    case SONDE__TENSOR_F16:
-    case SONDE__TENSOR_BF16:
+    case SONDE_NUMBER_F16:
+    case SONDE_NUMBER_BF16:
         return 2;
-    case SONDE__TENSOR_U8:
+    case SONDE_NUMBER_U8:
     default:
         return 1;
     }
 }
 
-void *sonde__tensor_list_add(sonde__tensor_list *list, const char *name, sonde__tensor_type type,
+void *sonde__tensor_list_add(sonde__tensor_list *list, const char *name, sonde_number number,
                              size_t count)
 {
     if (list->count == list->capacity) {
         sonde__fail(list->context, SONDE_ERROR_INTERNAL, "more tensors than were announced");
         return NULL;
     }
-    void *data = sonde__alloc(list->context, count, element_size(type));
+    void *data = sonde__alloc(list->context, count, element_size(number));
     if (!data)
         return NULL;
     sonde__tensor *tensor = &list->tensors[list->count];
     char *copy = list->names[list->count++];
     snprintf(copy, SONDE__TENSOR_NAME_MAX, "%s", name);
     tensor->name = copy;
-    tensor->type = type;
+    tensor->number = number;
     tensor->dims = 1;
     tensor->shape[0] = (int64_t)count;
     tensor->data = data;
-    tensor->bytes = count * element_size(type);
+    tensor->bytes = count * element_size(number);
     return data;
 }
 
@@ -86,7 +86,7 @@ sonde_status sonde__tensor_list_add_net(sonde__tensor_list *list, sonde__net *ne
         if (is_buffer(parameter) && !buffers)
             continue;
         snprintf(name, sizeof(name), "%s%s", prefix, parameter->name);
-        float *plain = sonde__tensor_list_add(list, name, SONDE__TENSOR_F32, parameter->elements);
+        float *plain = sonde__tensor_list_add(list, name, SONDE_NUMBER_F32, parameter->elements);
         if (!plain)
             return sonde_context_error(list->context)->status;
         sonde__tensor *tensor = &list->tensors[list->count - 1];
@@ -146,7 +146,7 @@ sonde_status sonde__tensors_open(sonde_context *context, const char *path,
 
 static bool same_shape(const sonde__tensor *tensor, const sonde__parameter *parameter)
 {
-    return tensor->type == SONDE__TENSOR_F32 && tensor->dims == parameter->dims &&
+    return tensor->number == SONDE_NUMBER_F32 && tensor->dims == parameter->dims &&
            memcmp(tensor->shape, parameter->shape,
                   (size_t)parameter->dims * sizeof(parameter->shape[0])) == 0;
 }

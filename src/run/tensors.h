@@ -25,7 +25,7 @@ sonde_status sonde__tensor_list_init(sonde__tensor_list *list, sonde_context *co
                                      size_t capacity);
 void sonde__tensor_list_free(sonde__tensor_list *list);
 /* Room for a tensor of `count` elements of one dimension; NULL on failure. */
-void *sonde__tensor_list_add(sonde__tensor_list *list, const char *name, sonde__tensor_type type,
+void *sonde__tensor_list_add(sonde__tensor_list *list, const char *name, sonde_number number,
                              size_t count);
 /* Every parameter as PREFIXname from a flat array; with `buffers`, those of the network too. */
 sonde_status sonde__tensor_list_add_net(sonde__tensor_list *list, sonde__net *net,

@@ -11,11 +11,11 @@ static const double DOUBLES[3] = {1, -2, 0.5};
 static const float FLOATS[2] = {3, 4};
 static const uint8_t OCTETS[5] = {1, 2, 3, 4, 5};
 static const sonde__tensor TENSORS[] = {
-    {"octets", SONDE__TENSOR_U8, 1, {5}, OCTETS, sizeof OCTETS},
-    {"layer.weight", SONDE__TENSOR_F32, 2, {1, 2}, FLOATS, sizeof FLOATS},
-    {"doubles", SONDE__TENSOR_F64, 1, {3}, DOUBLES, sizeof DOUBLES},
-    {"empty", SONDE__TENSOR_I64, 2, {0, 7}, NULL, 0},
-    {"scalar \"\xc3\xa9\"", SONDE__TENSOR_F32, 0, {0}, FLOATS, 4},
+    {"octets", SONDE_NUMBER_U8, 1, {5}, OCTETS, sizeof OCTETS},
+    {"layer.weight", SONDE_NUMBER_F32, 2, {1, 2}, FLOATS, sizeof FLOATS},
+    {"doubles", SONDE_NUMBER_F64, 1, {3}, DOUBLES, sizeof DOUBLES},
+    {"empty", SONDE_NUMBER_I64, 2, {0, 7}, NULL, 0},
+    {"scalar \"\xc3\xa9\"", SONDE_NUMBER_F32, 0, {0}, FLOATS, 4},
 };
 enum { TENSOR_COUNT = sizeof TENSORS / sizeof *TENSORS };
 static const sonde__metadata METADATA[] = {{"epoch", "7"}, {"note", "a \"quoted\" line\n"}};
@@ -32,14 +32,14 @@ static void what_is_written_reads_back(void **state)
     for (size_t i = 0; i < TENSOR_COUNT; i++) {
         const sonde__tensor *read = sonde__safetensors_find(file, TENSORS[i].name);
         assert_non_null(read);
-        assert_int_equal(read->type, TENSORS[i].type);
+        assert_int_equal(read->number, TENSORS[i].number);
         assert_int_equal(read->dims, TENSORS[i].dims);
         for (int d = 0; d < read->dims; d++)
             assert_int_equal(read->shape[d], TENSORS[i].shape[d]);
         assert_int_equal(read->bytes, TENSORS[i].bytes);
         if (read->bytes)
             assert_memory_equal(read->data, TENSORS[i].data, read->bytes);
-        if (read->type == SONDE__TENSOR_F64)
+        if (read->number == SONDE_NUMBER_F64)
             assert_int_equal((uintptr_t)read->data % 8, 0);
     }
     assert_null(sonde__safetensors_find(file, "none"));
@@ -57,7 +57,7 @@ static void the_layout_is_that_of_the_format(void **state)
 {
     (void)state;
     sonde_context *context = check_context();
-    static const sonde__tensor one = {"w", SONDE__TENSOR_F32, 2, {1, 2}, FLOATS, 8};
+    static const sonde__tensor one = {"w", SONDE_NUMBER_F32, 2, {1, 2}, FLOATS, 8};
     const char *path = folder_path("b.safetensors");
     check_ok(context, sonde__safetensors_write(context, path, &one, 1, NULL, 0));
     char bytes[256];
