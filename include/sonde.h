@@ -657,6 +657,8 @@ typedef struct sonde_survey_options {
     bool fast;         /* stochastic Lanczos with a stated error bound instead of all eigenvalues */
     size_t least;      /* matrices with fewer rows or columns are skipped; 10 */
     sonde_model *base; /* for a LoRA adapter: spectra of base + adapter; NULL: of the adapter */
+    /* What B A of an adapter is multiplied by; 0: alpha / rank where the file tells alpha, else 1. */
+    double adapter_scale;
     /* Called on the calling thread a few times a second; false ends the survey with what is done
      * (sonde_survey_run then returns SONDE_ERROR_CANCELLED and the survey). */
     bool (*progress)(void *user, const sonde_survey_progress *progress);
@@ -666,13 +668,14 @@ typedef struct sonde_survey_options {
 typedef struct sonde_survey sonde_survey;
 
 typedef struct sonde_layer_spectrum {
-    const char *name; /* of the tensor; of experts and slices with [i] behind it */
+    const char *name; /* of the tensor; of experts with [i], of slices with [i,j] behind it */
     sonde_layer_kind kind;
     sonde_number number;
     int dims;
     int64_t dim[SONDE_TENSOR_DIMS_MAX]; /* of the tensor */
     size_t slices;                      /* matrices whose eigenvalues are pooled; else 1 */
     const char *skipped;                /* why there is no spectrum; NULL: there is one */
+    const char *note;                   /* what to know about the numbers (LoRA: scale), or NULL */
     sonde_spectrum_report report;
     sonde_spectrum_shape_report shape;
     const double *eigenvalues; /* X = s^2 / N, ascending; fast: quantiles of the density */

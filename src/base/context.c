@@ -144,6 +144,16 @@ bool sonde__cancelled(const sonde_context *context)
     return atomic_load_explicit(&context->cancelled, memory_order_relaxed) != 0;
 }
 
+void sonde__set_cancelled(sonde_context *context, bool cancelled)
+{
+    atomic_store(&context->cancelled, cancelled);
+}
+
+size_t sonde__memory_limit(const sonde_context *context)
+{
+    return context->memory_limit;
+}
+
 int sonde__threads(const sonde_context *context)
 {
     return context->threads;

@@ -52,6 +52,10 @@ sonde__kept *sonde__context_kept(const sonde_context *context, int slot);
 void sonde__context_keep(sonde_context *context, int slot, sonde__kept *block);
 
 bool sonde__cancelled(const sonde_context *context);
+/* Sets or takes back the request to cancel, for a call that ends its own workers with it. */
+void sonde__set_cancelled(sonde_context *context, bool cancelled);
+/* Bytes that the context may hold at once; 0: no limit. */
+size_t sonde__memory_limit(const sonde_context *context);
 /* Threads that the context allows, at least 1. */
 int sonde__threads(const sonde_context *context);
 
