@@ -11,7 +11,7 @@
 typedef struct sonde__zip sonde__zip;
 
 typedef struct sonde__zip_member {
-    const char *name; /* without NUL, '..', '\\' or a leading '/' */
+    const char *name; /* without NUL, '..', '\\' or a leading '/'; of a folder: 'name/' */
     uint64_t offset;  /* of its data in the file */
     uint64_t packed, bytes;
     bool deflated;
