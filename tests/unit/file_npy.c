@@ -95,6 +95,8 @@ static void every_type_is_read_in_both_byte_orders(void **state)
     static const uint8_t big_floats[] = {0x3f, 0xc0, 0, 0, 0xc0, 0,    0, 0,
                                          0x40, 0x40, 0, 0, 0x3e, 0x80, 0, 0};
     expect_values("{'descr': '>f4'" ROWS, big_floats, 16, from_doubles);
+    expect_values("{'descr': '<f2'" ROWS, "\x00\x3e\x00\xc0\x00\x42\x00\x34", 8, from_doubles);
+    expect_values("{'descr': '>f2'" ROWS, "\x3e\x00\xc0\x00\x42\x00\x34\x00", 8, from_doubles);
     static const float counted[] = {1, 2, -1, 127};
     expect_values("{'descr': '|i1'" ROWS, "\x01\x02\xff\x7f", 4, counted);
     expect_values("{'descr': '>i2'" ROWS, "\0\1\0\2\xff\xff\0\x7f", 8, counted);
@@ -165,8 +167,12 @@ static void bad_headers_are_refused(void **state)
     } bad[] = {
         {"{'descr': '|O'" ROWS, SONDE_ERROR_UNSUPPORTED, "Python objects"},
         {"{'descr': '<U8'" ROWS, SONDE_ERROR_UNSUPPORTED, "'<U8'"},
-        {"{'descr': '<f2'" ROWS, SONDE_ERROR_UNSUPPORTED, "'<f2'"},
-        {"{'descr': '<c8'" ROWS, SONDE_ERROR_UNSUPPORTED, "'<c8'"},
+        {"{'descr': '<f16'" ROWS, SONDE_ERROR_UNSUPPORTED, "'<f16'"},
+        {"{'descr': '|V2'" ROWS, SONDE_ERROR_UNSUPPORTED, "'|V2'"},
+        {"{'descr': '<M8[ns]'" ROWS, SONDE_ERROR_UNSUPPORTED, "'<M8[ns]'"},
+        {"{'descr': '<c8', 'fortran_order': False, 'shape': (2, 1)}", SONDE_ERROR_UNSUPPORTED,
+         "'<c8'"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4)}", SONDE_ERROR_FORMAT, "comma"},
         {"{'descr': ''" ROWS, SONDE_ERROR_UNSUPPORTED, "''"},
         {"{'descr': [('a', '<f4')]" ROWS, SONDE_ERROR_UNSUPPORTED, "fields"},
         {"{'descr': __import__('os').system('id')" ROWS, SONDE_ERROR_FORMAT, "type of values"},
