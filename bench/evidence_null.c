@@ -33,8 +33,8 @@ static sonde_spectrum_options default_options(void)
 /* Statistics of `draws` fresh random matrices, by the bidiagonal model. */
 static double *draw_statistics(size_t n, double c, int draws, const sonde_spectrum_options *options)
 {
-    sonde__spectrum_shape shape;
-    must(sonde__spectrum_shape_init(context, n, (size_t)lround((double)n / c), options, &shape));
+    sonde__spectrum_ensemble shape;
+    must(sonde__spectrum_ensemble_init(context, n, (size_t)lround((double)n / c), options, &shape));
     double *const values = malloc((size_t)draws * sizeof *values);
     double *const room = malloc(sonde__spectrum_null_room(n) * sizeof *room);
     if (!values || !room)
@@ -44,7 +44,7 @@ static double *draw_statistics(size_t n, double c, int draws, const sonde_spectr
         must(sonde__spectrum_null_draw(&shape, &stream, n >= 64, room, &values[i]));
     }
     free(room);
-    sonde__spectrum_shape_free(context, &shape);
+    sonde__spectrum_ensemble_free(context, &shape);
     return values;
 }
 
@@ -119,12 +119,12 @@ static void false_alarms(void)
     for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
             const size_t n = sizes[j];
-            sonde__spectrum_shape shape;
+            sonde__spectrum_ensemble shape;
             sonde__spectrum_null null;
-            must(sonde__spectrum_shape_init(context, n, (size_t)lround((double)n / shapes[i]),
+            must(sonde__spectrum_ensemble_init(context, n, (size_t)lround((double)n / shapes[i]),
                                             &options, &shape));
             must(sonde__spectrum_null_find(context, &shape, &options, &null));
-            sonde__spectrum_shape_free(context, &shape);
+            sonde__spectrum_ensemble_free(context, &shape);
             double *const values = draw_statistics(n, shapes[i], DRAWS, &options);
             const double old = share_over(values, DRAWS, 0.4);
             const double new = share_over(values, DRAWS, null.threshold);
@@ -197,11 +197,11 @@ static void whole_matrices(void)
         printf("| %s |", kinds[k].name);
         for (size_t s = 0; s < 6; s++) {
             const sonde_spectrum_options options = default_options();
-            sonde__spectrum_shape shape;
+            sonde__spectrum_ensemble shape;
             sonde__spectrum_null null;
-            must(sonde__spectrum_shape_init(context, shapes[s][0], shapes[s][1], &options, &shape));
+            must(sonde__spectrum_ensemble_init(context, shapes[s][0], shapes[s][1], &options, &shape));
             must(sonde__spectrum_null_find(context, &shape, &options, &null));
-            sonde__spectrum_shape_free(context, &shape);
+            sonde__spectrum_ensemble_free(context, &shape);
             int over = 0;
             for (int i = 0; i < DRAWS; i++) {
                 float *const w = make_matrix(shapes[s][0], shapes[s][1], kinds[k].entry);

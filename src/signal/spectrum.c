@@ -16,17 +16,6 @@
 #include "num/linalg.h"
 #include "signal/spectrum_null.h"
 
-/* Where the published threshold was examined, and from where on random matrices of the same shape
- * give a usable one: docs/spectrum.md has the evidence. */
-enum { PUBLISHED_LEAST = 64, CALIBRATED_LEAST = 16 };
-static const double PUBLISHED_ASPECT = 0.8;
-/* With calibration the published constant must also not be reached at random: it is given out where
- * it is at least the calibrated threshold, but for the precision of the latter. */
-static const double PUBLISHED_SLACK = 1.05;
-static const double BLEED_WIDTHS = 3;
-/* Eigenvalues of a Gram matrix below this share of the largest are rounding errors. */
-static const double ROUNDING = 1e-12;
-
 void sonde_spectrum_options_init(sonde_spectrum_options *options)
 {
     *options = (sonde_spectrum_options){.size = sizeof *options,
@@ -81,6 +70,12 @@ const char *sonde__spectrum_options_problem(const sonde_spectrum_options *option
     return NULL;
 }
 
+sonde_spectrum_report sonde__spectrum_report_of(size_t rows, size_t cols)
+{
+    const size_t n = rows <= cols ? rows : cols, longer = rows <= cols ? cols : rows;
+    return (sonde_spectrum_report){.rows = n, .cols = longer, .aspect = (double)n / (double)longer};
+}
+
 /* One pass over the matrix: NaNs and infinities, and the exponent of the largest entry. */
 static sonde_status scan_entries(sonde_context *context, const sonde_matrix *weight,
                                  size_t *nonfinite, int *exponent)
@@ -123,120 +118,6 @@ static sonde_status scaled_eigenvalues(sonde_context *context, const sonde_matri
     return status;
 }
 
-/* Norms and the like, of eigenvalues in units of 4^exponent. */
-static void describe(const double *x, int exponent, sonde_spectrum_report *report)
-{
-    const size_t n = report->rows;
-    double sum = 0, entropy = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += x[i];
-    report->smallest = ldexp(x[0], 2 * exponent);
-    report->largest = ldexp(x[n - 1], 2 * exponent);
-    report->frobenius = ldexp(sqrt(sum * (double)report->cols), exponent);
-    report->spectral = ldexp(sqrt(x[n - 1] * (double)report->cols), exponent);
-    if (!(sum > 0))
-        return;
-    report->stable_rank = sum / x[n - 1];
-    for (size_t i = 0; i < n; i++)
-        if (x[i] > 0)
-            entropy -= x[i] / sum * log(x[i] / sum);
-    report->entropy = n > 1 ? entropy / log((double)n) : 0;
-}
-
-/* Share of eigenvalues below a thousandth of the median over a tenth. */
-static bool rank_collapsed(const double *x, size_t n)
-{
-    const double limit = 1e-3 * x[n / 2];
-    size_t below = 0;
-    while (below < n && (x[below] < limit || x[below] <= ROUNDING * x[n - 1]))
-        below++;
-    return x[n - 1] > 0 && (double)below > 0.1 * (double)n;
-}
-
-static void set_type(sonde_spectrum_report *report)
-{
-    const double threshold = report->threshold_published > 0 ? report->threshold_published
-                                                             : report->threshold_calibrated;
-    if (report->type == SONDE_SPECTRUM_RANK_COLLAPSE || !(threshold > 0))
-        return;
-    if (report->statistic > 1.5 * threshold) /* published: 0.6 against 0.4 */
-        report->type = SONDE_SPECTRUM_HEAVY_TAIL;
-    else if (report->statistic > threshold || report->bleed > 0)
-        report->type = SONDE_SPECTRUM_BULK_TRANSITION;
-    else
-        report->type = SONDE_SPECTRUM_LIGHT_TAIL;
-}
-
-static void set_thresholds(const sonde_spectrum_options *options, const sonde__spectrum_null *null,
-                           sonde_spectrum_report *report)
-{
-    const bool large = report->rows >= PUBLISHED_LEAST, oblong = report->aspect <= PUBLISHED_ASPECT;
-    const bool rare = null->threshold <= PUBLISHED_SLACK * options->published_c;
-    report->threshold_published = large && oblong && rare ? options->published_c : 0;
-    report->threshold_calibrated = null->threshold;
-    report->null_mean = null->mean;
-    if (null->threshold > 0 || report->threshold_published > 0)
-        report->validity = SONDE_VALID;
-    else
-        report->validity = large ? SONDE_NEARLY_SQUARE : SONDE_SMALL;
-}
-
-static void copy_fit(const sonde__spectrum_fit *fit, const double *x, int exponent,
-                     sonde_spectrum_report *report)
-{
-    report->validity = fit->validity;
-    report->sigma2 = ldexp(fit->sigma2, 2 * exponent);
-    report->edge = ldexp(fit->edge, 2 * exponent);
-    report->spikes = (int)(report->rows - fit->kept);
-    for (size_t i = fit->kept; i < report->rows; i++)
-        report->bleed += x[i] <= fit->edge + BLEED_WIDTHS * fit->edge_unit;
-    report->mp_low = ldexp(fit->law.low, 2 * exponent);
-    report->mp_high = ldexp(fit->law.high, 2 * exponent);
-    report->distance = fit->distance;
-    report->statistic = fit->statistic;
-}
-
-static double statistic_with_spikes(const sonde__spectrum_shape *shape, const double *x)
-{
-    sonde__spectrum_shape all = *shape;
-    all.remove_spikes = false;
-    return sonde__spectrum_fit_all(&all, x).statistic;
-}
-
-/* Everything about the law; eigenvalues in units of 4^exponent. */
-static sonde_status compare(sonde_context *context, const double *x, int exponent,
-                            const sonde_spectrum_options *options, sonde_spectrum_report *report)
-{
-    const size_t n = report->rows;
-    report->type = rank_collapsed(x, n) ? SONDE_SPECTRUM_RANK_COLLAPSE : SONDE_SPECTRUM_UNKNOWN;
-    report->validity = n < SONDE__SPECTRUM_LEAST ? SONDE_TOO_FEW : SONDE_VALID;
-    if (!(x[n - 1] > 0) || (n > 1 && x[n - 2] <= ROUNDING * x[n - 1]))
-        report->validity = SONDE_DEGENERATE;
-    if (report->validity != SONDE_VALID)
-        return SONDE_OK;
-    sonde__spectrum_shape shape;
-    sonde__spectrum_null null = {0, 0};
-    SONDE_TRY(sonde__spectrum_shape_init(context, n, report->cols, options, &shape));
-    sonde__spectrum_fit fit = sonde__spectrum_fit_all(&shape, x);
-    if (fit.sigma2 <= ROUNDING * x[n - 1]) { /* a bulk of rounding errors: low rank */
-        fit.validity = SONDE_DEGENERATE;
-        fit.law = (sonde__mp){0};
-        fit.distance = fit.statistic = 0;
-    }
-    copy_fit(&fit, x, exponent, report);
-    if (fit.validity == SONDE_VALID)
-        report->statistic_with_spikes = statistic_with_spikes(&shape, x);
-    sonde_status status = SONDE_OK;
-    if (fit.validity == SONDE_VALID && options->calibrate && n >= CALIBRATED_LEAST)
-        status = sonde__spectrum_null_find(context, &shape, options, &null);
-    sonde__spectrum_shape_free(context, &shape);
-    if (status == SONDE_OK && fit.validity == SONDE_VALID) {
-        set_thresholds(options, &null, report);
-        set_type(report);
-    }
-    return status;
-}
-
 /* Fills the report, and x (n doubles) with the eigenvalues. */
 static sonde_status measure(sonde_context *context, const sonde_matrix *weight,
                             const sonde_spectrum_options *options, sonde_spectrum_report *report,
@@ -251,17 +132,10 @@ static sonde_status measure(sonde_context *context, const sonde_matrix *weight,
         return SONDE_OK;
     }
     SONDE_TRY(scaled_eigenvalues(context, weight, exponent, report->rows, report->cols, x));
-    describe(x, exponent, report);
-    SONDE_TRY(compare(context, x, exponent, options, report));
-    if (!isfinite(report->largest) || !isfinite(report->frobenius) || !isfinite(report->edge) ||
-        !isfinite(report->mp_high)) {
-        *report = (sonde_spectrum_report){.rows = report->rows,
-                                          .cols = report->cols,
-                                          .aspect = report->aspect,
-                                          .validity = SONDE_OUT_OF_RANGE};
+    const sonde__eigenvalues values = {x, report->rows, exponent};
+    SONDE_TRY(sonde__spectrum_judge_scaled(context, &values, options, report));
+    if (report->validity == SONDE_OUT_OF_RANGE)
         memset(x, 0, report->rows * sizeof *x);
-        return SONDE_OK;
-    }
     for (size_t i = 0; i < report->rows; i++)
         x[i] = ldexp(x[i], 2 * exponent);
     return SONDE_OK;
@@ -296,10 +170,11 @@ sonde_status sonde__spectrum_quiet(sonde_context *context, const sonde_matrix *w
     *problem = sonde__matrix_problem(weight);
     if (*problem)
         return SONDE_ERROR_SHAPE;
-    const bool wide = weight->rows <= weight->cols;
-    sonde_spectrum_report made = {.rows = wide ? weight->rows : weight->cols,
-                                  .cols = wide ? weight->cols : weight->rows};
-    made.aspect = (double)made.rows / (double)made.cols;
+    if (own.slices != 1) {
+        *problem = "slices are pooled by sonde_spectrum_judge; for one matrix it must be 1";
+        return SONDE_ERROR_RANGE;
+    }
+    sonde_spectrum_report made = sonde__spectrum_report_of(weight->rows, weight->cols);
     sonde_status status = SONDE_ERROR_UNSUPPORTED;
     double *x = NULL;
     if (made.rows <= SONDE__ORDER_MAX) {

@@ -5,7 +5,7 @@
  * chi_N, chi_(N-1), ... on the diagonal and chi_(n-1), ..., chi_1 beside it, so one draw needs 2n
  * random numbers and a tridiagonal eigenproblem instead of a matrix. From 64 rows on not even its
  * eigenvalues are computed: the histogram needs counts at its borders only, and Sturm sequences count
- * at a cost of n each.
+ * at a cost of n each. A draw of pooled slices is so many independent matrices; their counts add up.
  *
  * The threshold extrapolates the tail exponentially from the largest tenth of the draws: at rate
  * 0.01 that is within 2 % of a standard deviation for a normal law, on the careful side.
@@ -22,8 +22,8 @@
 enum {
     DRAWS_MOST = 2000,
     DRAWS_LEAST = 400,
-    DRAW_BUDGET = 500000, /* draws * n */
-    COUNTS_FROM = 64,     /* rows from which a draw goes by Sturm counts */
+    DRAW_BUDGET = 500000, /* draws * eigenvalues */
+    COUNTS_FROM = 64,     /* eigenvalues from which a draw goes by Sturm counts */
     GRID = 256,
     FAN = 16 /* shifts tried side by side when one eigenvalue is looked for */
 };
@@ -48,12 +48,12 @@ static double chi_squared(sonde__stream *stream, double k)
     }
 }
 
-/* T = B B^T / N with B lower bidiagonal; `off` holds n - 1 off-diagonal entries. */
-static void draw_tridiagonal(const sonde__spectrum_shape *shape, sonde__stream *stream,
-                             double *diagonal, double *off)
+/* T = B B^T / N with B lower bidiagonal; `off` gets n - 1 off-diagonal entries and a 0. */
+static void draw_slice(const sonde__spectrum_ensemble *ensemble, sonde__stream *stream,
+                       double *diagonal, double *off)
 {
-    const size_t n = shape->n;
-    const double longer = (double)shape->longer;
+    const size_t n = ensemble->n;
+    const double longer = (double)ensemble->longer;
     double before = 0; /* squared entry left of the diagonal */
     for (size_t i = 0; i < n; i++) {
         const double square = chi_squared(stream, longer - (double)i);
@@ -63,20 +63,31 @@ static void draw_tridiagonal(const sonde__spectrum_shape *shape, sonde__stream *
             off[i] = sqrt(square) * sqrt(before) / longer;
         }
     }
+    off[n - 1] = 0;
 }
 
-typedef struct tridiagonal {
+/* `slices` tridiagonal matrices, n entries each of diagonal and off-diagonal, one after the other. */
+typedef struct tridiagonals {
     const double *diagonal, *off_squared;
-    size_t n;
-} tridiagonal;
+    size_t n, slices;
+} tridiagonals;
 
-static void count_below(const tridiagonal *t, const double *shifts, size_t count, size_t *below)
+enum { SHIFTS_MOST = SONDE__SPECTRUM_BINS_MAX + 1 };
+
+static void count_below(const tridiagonals *t, const double *shifts, size_t count, size_t *below)
 {
+    size_t of_slice[SHIFTS_MOST];
     sonde__tridiagonal_counts(t->diagonal, t->off_squared, t->n, shifts, count, below);
+    for (size_t s = 1; s < t->slices; s++) {
+        sonde__tridiagonal_counts(t->diagonal + s * t->n, t->off_squared + s * t->n, t->n, shifts,
+                                  count, of_slice);
+        for (size_t j = 0; j < count; j++)
+            below[j] += of_slice[j];
+    }
 }
 
 /* The eigenvalue with `index` others below it, in (0, bound). */
-static double find_eigenvalue(const tridiagonal *t, size_t index, double bound)
+static double find_eigenvalue(const tridiagonals *t, size_t index, double bound)
 {
     double low = 0, high = bound;
     while (high - low > 1e-12 * bound) {
@@ -96,19 +107,18 @@ static double find_eigenvalue(const tridiagonal *t, size_t index, double bound)
     return low + (high - low) / 2;
 }
 
-static double upper_bound(const tridiagonal *t)
+static double upper_bound(const tridiagonals *t)
 {
     double most = 0; /* Gershgorin */
-    for (size_t i = 0; i < t->n; i++) {
-        const double left = i > 0 ? sqrt(t->off_squared[i - 1]) : 0;
-        const double right = i + 1 < t->n ? sqrt(t->off_squared[i]) : 0;
-        most = fmax(most, t->diagonal[i] + left + right);
+    for (size_t i = 0; i < t->n * t->slices; i++) {
+        const double left = i > 0 ? sqrt(t->off_squared[i - 1]) : 0; /* 0 between slices */
+        most = fmax(most, t->diagonal[i] + left + sqrt(t->off_squared[i]));
     }
     return most * (1 + 1e-9);
 }
 
 /* Order statistics [first, last), interpolated in the counts at GRID points. */
-static void interpolate_middle(const sonde__spectrum_shape *shape, const tridiagonal *t,
+static void interpolate_middle(const sonde__spectrum_ensemble *ensemble, const tridiagonals *t,
                                double smallest, double largest, double *middle)
 {
     double shifts[GRID];
@@ -116,33 +126,33 @@ static void interpolate_middle(const sonde__spectrum_shape *shape, const tridiag
     for (size_t j = 0; j < GRID; j++)
         shifts[j] = smallest + (largest - smallest) * (double)(j + 1) / GRID;
     count_below(t, shifts, GRID, below);
-    below[GRID - 1] = shape->n;
-    for (size_t k = shape->first; k < shape->last; k++) {
+    below[GRID - 1] = ensemble->count;
+    for (size_t k = ensemble->first; k < ensemble->last; k++) {
         const double wanted = (double)k + 0.5;
         while ((double)below[cell] < wanted)
             cell++;
         const double from = cell > 0 ? shifts[cell - 1] : smallest;
         const double start = cell > 0 ? (double)below[cell - 1] : 0;
-        middle[k - shape->first] =
+        middle[k - ensemble->first] =
             from + (shifts[cell] - from) * (wanted - start) / ((double)below[cell] - start);
     }
 }
 
-static sonde__spectrum_fit fit_by_counts(const sonde__spectrum_shape *shape, const tridiagonal *t,
-                                         double *middle)
+static sonde__spectrum_fit fit_by_counts(const sonde__spectrum_ensemble *ensemble,
+                                         const tridiagonals *t, double *middle)
 {
     sonde__spectrum_fit fit = {0};
     const double bound = upper_bound(t);
     const double smallest = find_eigenvalue(t, 0, bound);
-    double largest = find_eigenvalue(t, t->n - 1, bound);
-    size_t kept = t->n;
-    interpolate_middle(shape, t, smallest, largest, middle);
-    sonde__spectrum_fit_bulk(shape, middle, &fit);
-    if (shape->remove_spikes && largest > fit.edge) {
+    double largest = find_eigenvalue(t, ensemble->count - 1, bound);
+    size_t kept = ensemble->count;
+    interpolate_middle(ensemble, t, smallest, largest, middle);
+    sonde__spectrum_fit_bulk(ensemble, middle, &fit);
+    if (ensemble->remove_spikes && largest > fit.edge) {
         count_below(t, &fit.edge, 1, &kept);
         largest = kept > 0 ? find_eigenvalue(t, kept - 1, bound) : 0;
     }
-    if (!sonde__spectrum_fit_law(shape, smallest, largest, kept, &fit))
+    if (!sonde__spectrum_fit_law(ensemble, smallest, largest, kept, &fit))
         return fit;
     double borders[SONDE__SPECTRUM_BINS_MAX + 1];
     size_t below[SONDE__SPECTRUM_BINS_MAX + 1], counts[SONDE__SPECTRUM_BINS_MAX];
@@ -150,7 +160,7 @@ static sonde__spectrum_fit fit_by_counts(const sonde__spectrum_shape *shape, con
     for (size_t k = 0; k <= bins; k++)
         borders[k] = sonde__histogram_border(fit.law.low, fit.law.high, bins, k);
     count_below(t, borders, bins + 1, below);
-    if (shape->fit == SONDE_MP_EXTREMES) { /* the extremes themselves lie in the end bins */
+    if (ensemble->fit == SONDE_MP_EXTREMES) { /* the extremes themselves lie in the end bins */
         below[0] = 0;
         below[bins] = kept;
     }
@@ -161,27 +171,42 @@ static sonde__spectrum_fit fit_by_counts(const sonde__spectrum_shape *shape, con
     return fit;
 }
 
-size_t sonde__spectrum_null_room(size_t n)
+size_t sonde__spectrum_null_room(size_t count)
 {
-    return 3 * n;
+    return 3 * count;
 }
 
-sonde_status sonde__spectrum_null_draw(const sonde__spectrum_shape *shape, sonde__stream *stream,
-                                       bool by_counts, double *room, double *statistic)
+/* All eigenvalues in ascending order, in place of the diagonals. */
+static sonde_status slice_eigenvalues(const sonde__spectrum_ensemble *ensemble, double *diagonal,
+                                      double *off, double *scratch)
 {
-    double *const diagonal = room, *const off = room + shape->n;
-    draw_tridiagonal(shape, stream, diagonal, off);
+    for (size_t s = 0; s < ensemble->slices; s++)
+        SONDE_TRY(sonde__tridiagonal_eigenvalues(diagonal + s * ensemble->n, off + s * ensemble->n,
+                                                 ensemble->n));
+    if (ensemble->slices > 1)
+        sonde__sort(diagonal, ensemble->count, scratch);
+    for (size_t i = 0; i < ensemble->count && diagonal[i] < 0; i++)
+        diagonal[i] = 0; /* rounding */
+    return SONDE_OK;
+}
+
+sonde_status sonde__spectrum_null_draw(const sonde__spectrum_ensemble *ensemble,
+                                       sonde__stream *stream, bool by_counts, double *room,
+                                       double *statistic)
+{
+    const size_t n = ensemble->n, count = ensemble->count;
+    double *const diagonal = room, *const off = room + count;
+    for (size_t s = 0; s < ensemble->slices; s++)
+        draw_slice(ensemble, stream, diagonal + s * n, off + s * n);
     sonde__spectrum_fit fit;
     if (by_counts) {
-        for (size_t i = 0; i + 1 < shape->n; i++)
+        for (size_t i = 0; i < count; i++)
             off[i] *= off[i];
-        const tridiagonal t = {diagonal, off, shape->n};
-        fit = fit_by_counts(shape, &t, room + 2 * shape->n);
+        const tridiagonals t = {diagonal, off, n, ensemble->slices};
+        fit = fit_by_counts(ensemble, &t, room + 2 * count);
     } else {
-        SONDE_TRY(sonde__tridiagonal_eigenvalues(diagonal, off, shape->n));
-        for (size_t i = 0; i < shape->n && diagonal[i] < 0; i++)
-            diagonal[i] = 0; /* rounding */
-        fit = sonde__spectrum_fit_all(shape, diagonal);
+        SONDE_TRY(slice_eigenvalues(ensemble, diagonal, off, room + 2 * count));
+        fit = sonde__spectrum_fit_all(ensemble, diagonal);
     }
     *statistic = fit.statistic;
     return SONDE_OK;
@@ -206,7 +231,7 @@ double sonde__spectrum_null_quantile(double *values, size_t n, double rate, doub
 
 typedef struct kept_null {
     sonde__kept list; /* first */
-    size_t n, longer;
+    size_t n, longer, slices;
     sonde_mp_fit fit;
     bool remove_spikes;
     double spike_level, false_alarm;
@@ -218,9 +243,9 @@ static bool look_up(sonde_context *context, const kept_null *key, sonde__spectru
     for (sonde__kept *each = sonde__context_kept(context, SONDE__SLOT_SPECTRUM_NULL); each;
          each = each->next) {
         const kept_null *const known = (const kept_null *)(const void *)each;
-        if (known->n == key->n && known->longer == key->longer && known->fit == key->fit &&
-            known->remove_spikes == key->remove_spikes && known->spike_level == key->spike_level &&
-            known->false_alarm == key->false_alarm) {
+        if (known->n == key->n && known->longer == key->longer && known->slices == key->slices &&
+            known->fit == key->fit && known->remove_spikes == key->remove_spikes &&
+            known->spike_level == key->spike_level && known->false_alarm == key->false_alarm) {
             *null = known->null;
             return true;
         }
@@ -228,21 +253,23 @@ static bool look_up(sonde_context *context, const kept_null *key, sonde__spectru
     return false;
 }
 
-static sonde_status simulate(sonde_context *context, const sonde__spectrum_shape *shape,
+static sonde_status simulate(sonde_context *context, const sonde__spectrum_ensemble *ensemble,
                              double rate, sonde__spectrum_null *null)
 {
-    size_t draws = DRAW_BUDGET / shape->n;
+    size_t draws = DRAW_BUDGET / ensemble->count;
     draws = draws < DRAWS_LEAST ? DRAWS_LEAST : draws > DRAWS_MOST ? DRAWS_MOST : draws;
     double *const values = sonde__alloc_quiet(
-        context, 2 * draws + sonde__spectrum_null_room(shape->n), sizeof *values);
+        context, 2 * draws + sonde__spectrum_null_room(ensemble->count), sizeof *values);
     if (!values)
         return SONDE_ERROR_MEMORY;
-    const uint64_t seed = (uint64_t)shape->longer * SONDE__ORDER_MAX + shape->n;
+    const uint64_t seed =
+        ((uint64_t)(ensemble->slices - 1) << 32 | (uint64_t)ensemble->longer) * SONDE__ORDER_MAX +
+        ensemble->n;
     double sum = 0;
     sonde_status status = SONDE_OK;
     for (size_t i = 0; i < draws && status == SONDE_OK; i++) {
         sonde__stream stream = sonde__stream_open(seed, SONDE__RANDOM_NULL, i);
-        status = sonde__spectrum_null_draw(shape, &stream, shape->n >= COUNTS_FROM,
+        status = sonde__spectrum_null_draw(ensemble, &stream, ensemble->count >= COUNTS_FROM,
                                            values + 2 * draws, &values[i]);
         sum += values[i];
         if (sonde__cancelled(context))
@@ -256,13 +283,15 @@ static sonde_status simulate(sonde_context *context, const sonde__spectrum_shape
     return status;
 }
 
-sonde_status sonde__spectrum_null_find(sonde_context *context, const sonde__spectrum_shape *shape,
+sonde_status sonde__spectrum_null_find(sonde_context *context,
+                                       const sonde__spectrum_ensemble *ensemble,
                                        const sonde_spectrum_options *options,
                                        sonde__spectrum_null *null)
 {
     const kept_null key = {{NULL},
-                           shape->n,
-                           shape->longer,
+                           ensemble->n,
+                           ensemble->longer,
+                           ensemble->slices,
                            options->fit,
                            options->remove_spikes,
                            options->spike_level,
@@ -274,7 +303,7 @@ sonde_status sonde__spectrum_null_find(sonde_context *context, const sonde__spec
     if (!kept)
         return SONDE_ERROR_MEMORY;
     *kept = key;
-    sonde_status status = simulate(context, shape, options->false_alarm, &kept->null);
+    sonde_status status = simulate(context, ensemble, options->false_alarm, &kept->null);
     if (status == SONDE_OK)
         *null = kept->null;
     /* Another thread may have been faster with the same shape; its result is the same. */

@@ -14,16 +14,18 @@ typedef struct sonde__spectrum_null {
 } sonde__spectrum_null;
 
 /* Silent, any thread; deterministic. */
-sonde_status sonde__spectrum_null_find(sonde_context *context, const sonde__spectrum_shape *shape,
+sonde_status sonde__spectrum_null_find(sonde_context *context,
+                                       const sonde__spectrum_ensemble *ensemble,
                                        const sonde_spectrum_options *options,
                                        sonde__spectrum_null *null);
 
-/* Doubles of room that one draw needs. */
-size_t sonde__spectrum_null_room(size_t n);
-/* The statistic of one random matrix: by all eigenvalues, or by Sturm counts, which agree to within
+/* Doubles of room that one draw of `count` eigenvalues needs. */
+size_t sonde__spectrum_null_room(size_t count);
+/* The statistic of one random matrix, or of `slices` of them pooled: by all eigenvalues, or by Sturm counts, which agree to within
  * the effect of interpolating the bulk's order statistics and cost O(n^(4/3)) instead of O(n^2). */
-sonde_status sonde__spectrum_null_draw(const sonde__spectrum_shape *shape, sonde__stream *stream,
-                                       bool by_counts, double *room, double *statistic);
+sonde_status sonde__spectrum_null_draw(const sonde__spectrum_ensemble *ensemble,
+                                       sonde__stream *stream, bool by_counts, double *room,
+                                       double *statistic);
 /* The value exceeded with probability `rate` by what the n values (sorted here) are a sample of. */
 double sonde__spectrum_null_quantile(double *values, size_t n, double rate, double *scratch);
 

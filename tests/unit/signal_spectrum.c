@@ -50,10 +50,10 @@ static sonde_spectrum_report report_of(const void *data, sonde_dtype dtype, size
 static double null_mean(size_t n, double c, int draws, bool by_counts)
 {
     sonde_spectrum_options options;
-    sonde__spectrum_shape shape;
+    sonde__spectrum_ensemble shape;
     sonde_spectrum_options_init(&options);
     options.remove_spikes = false;
-    check_ok(context, sonde__spectrum_shape_init(context, n, (size_t)lround((double)n / c),
+    check_ok(context, sonde__spectrum_ensemble_init(context, n, (size_t)lround((double)n / c),
                                                  &options, &shape));
     double *const room = malloc(sonde__spectrum_null_room(n) * sizeof *room);
     double sum = 0, statistic;
@@ -63,7 +63,7 @@ static double null_mean(size_t n, double c, int draws, bool by_counts)
         sum += statistic;
     }
     free(room);
-    sonde__spectrum_shape_free(context, &shape);
+    sonde__spectrum_ensemble_free(context, &shape);
     return sum / draws;
 }
 
@@ -187,12 +187,12 @@ static void calibrated_threshold_fires_at_its_rate(void **state)
 {
     (void)state;
     sonde_spectrum_options options;
-    sonde__spectrum_shape shape;
+    sonde__spectrum_ensemble shape;
     sonde__spectrum_null null;
     double room[3 * 64], statistic;
     sonde_spectrum_options_init(&options);
     options.false_alarm = 0.05;
-    check_ok(context, sonde__spectrum_shape_init(context, 64, 64, &options, &shape));
+    check_ok(context, sonde__spectrum_ensemble_init(context, 64, 64, &options, &shape));
     check_ok(context, sonde__spectrum_null_find(context, &shape, &options, &null));
     int over = 0;
     enum { DRAWS = 1000 };
@@ -202,7 +202,7 @@ static void calibrated_threshold_fires_at_its_rate(void **state)
         over += statistic > null.threshold;
     }
     check_close((double)over / DRAWS, 0.05, 0.025, 0, "rate");
-    sonde__spectrum_shape_free(context, &shape);
+    sonde__spectrum_ensemble_free(context, &shape);
 }
 
 static void tail_quantile_of_a_known_law(void **state)
