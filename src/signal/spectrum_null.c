@@ -107,6 +107,24 @@ static double find_eigenvalue(const tridiagonals *t, size_t index, double bound)
     return low + (high - low) / 2;
 }
 
+/* The extremes of all slices: a slice is searched only where one count shows that it goes further. */
+static void find_extremes(const tridiagonals *t, double bound, double *smallest, double *largest)
+{
+    for (size_t s = 0; s < t->slices; s++) {
+        const tridiagonals slice = {t->diagonal + s * t->n, t->off_squared + s * t->n, t->n, 1};
+        size_t below = t->n;
+        if (s > 0)
+            count_below(&slice, smallest, 1, &below);
+        if (below > 0)
+            *smallest = find_eigenvalue(&slice, 0, s > 0 ? *smallest : bound);
+        below = 0;
+        if (s > 0)
+            count_below(&slice, largest, 1, &below);
+        if (below < t->n)
+            *largest = find_eigenvalue(&slice, t->n - 1, bound);
+    }
+}
+
 static double upper_bound(const tridiagonals *t)
 {
     double most = 0; /* Gershgorin */
@@ -143,8 +161,8 @@ static sonde__spectrum_fit fit_by_counts(const sonde__spectrum_ensemble *ensembl
 {
     sonde__spectrum_fit fit = {0};
     const double bound = upper_bound(t);
-    const double smallest = find_eigenvalue(t, 0, bound);
-    double largest = find_eigenvalue(t, ensemble->count - 1, bound);
+    double smallest = 0, largest = 0;
+    find_extremes(t, bound, &smallest, &largest);
     size_t kept = ensemble->count;
     interpolate_middle(ensemble, t, smallest, largest, middle);
     sonde__spectrum_fit_bulk(ensemble, middle, &fit);
