@@ -23,6 +23,7 @@ typedef struct sonde__storage {
     bool big_endian;
     bool has_crc; /* `crc` is the CRC-32 of all `bytes` */
     uint32_t crc;
+    const char *entry; /* of the archive, for messages; copied; NULL where there is none */
 } sonde__storage;
 
 /* A tensor as a view of a storage. */
@@ -58,9 +59,14 @@ typedef struct sonde__number_info {
 } sonde__number_info;
 const sonde__number_info *sonde__number_find(sonde_number number);
 const sonde__number_info *sonde__number_named(const char *name);
-/* numbers.c: `n` plain elements (block of 1) from possibly unaligned bytes as doubles. */
+/* numbers.c: `n` plain elements (block of 1) from possibly unaligned bytes as doubles, as floats, or
+ * in their own format with the lowest byte first. */
 void sonde__numbers_to_doubles(sonde_number number, bool big_endian, const uint8_t *from, size_t n,
                                double *out);
+void sonde__numbers_to_floats(sonde_number number, bool big_endian, const uint8_t *from, size_t n,
+                              float *out);
+void sonde__numbers_to_little(sonde_number number, bool big_endian, const uint8_t *from, size_t n,
+                              uint8_t *out);
 /* dequantize.c: `blocks` GGUF blocks as floats (block elements each). */
 void sonde__dequantize(sonde_number number, const uint8_t *from, size_t blocks, float *out);
 
