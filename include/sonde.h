@@ -678,9 +678,9 @@ typedef struct sonde_layer_spectrum {
     const char *note;                   /* what to know about the numbers (LoRA: scale), or NULL */
     sonde_spectrum_report report;
     sonde_spectrum_shape_report shape;
-    const double *eigenvalues; /* X = s^2 / N, ascending; fast: quantiles of the density */
+    const double *eigenvalues; /* X = s^2 / N, ascending; fast: estimates of them */
     size_t count;
-    double error_bound; /* fast: L1 distance of the density at most; 0: exact */
+    double error_bound; /* fast: of their cumulative distribution, at 95 %; 0: exact */
     double seconds;     /* on its one thread */
 } sonde_layer_spectrum;
 

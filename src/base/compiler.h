@@ -16,6 +16,10 @@
 /* Eight doubles that add and multiply as one, in whatever registers the machine has; 64-byte
  * aligned in memory. */
 typedef double sonde__vector8 __attribute__((vector_size(64), may_alias));
+/* The same where memory is aligned to single doubles only. */
+typedef double sonde__loose8 __attribute__((vector_size(64), aligned(8), may_alias));
+/* Sixteen floats likewise; aligned to a float. */
+typedef float sonde__vector16 __attribute__((vector_size(64), may_alias, aligned(4)));
 
 /* Lanes of two such vectors, the second one's numbered from 8 on, by eight constant numbers. */
 #define SONDE_SHUFFLE8(a, b, ...) __builtin_shufflevector((a), (b), __VA_ARGS__)
