@@ -22,15 +22,10 @@ void dsyevd_(const char *job, const char *triangle, const int *order, double *ma
 /* All eigenvalues of a symmetric tridiagonal matrix, in place of its diagonal, ascending. */
 void dsterf_(const int *order, double *diagonal, double *off_diagonal, int *info);
 
-/* QR in place: the upper triangle becomes R, below it the Householder vectors; `factors` (block x
- * cols) is the upper triangle T of each compact WY block; work: block * cols. */
-void dgeqrt_(const int *rows, const int *cols, const int *block, double *matrix, const int *stride,
-             double *factors, const int *factors_stride, double *work, int *info);
-/* QR of the upper triangular `triangle` (cols x cols) stacked on `matrix` (rows x cols, its last
- * `trapezoid` rows upper trapezoidal); the triangle becomes R. */
-void dtpqrt_(const int *rows, const int *cols, const int *trapezoid, const int *block,
-             double *triangle, const int *triangle_stride, double *matrix, const int *stride,
-             double *factors, const int *factors_stride, double *work, int *info);
+/* QR in place by recursion: the upper triangle becomes R, below it the Householder vectors; `factors`
+ * (cols x cols) is the upper triangle T of I - V T V^T. */
+void dgeqrt3_(const int *rows, const int *cols, double *matrix, const int *stride, double *factors,
+              const int *factors_stride, int *info);
 /* Reduction to bidiagonal form, in place; work_size -1 asks for the size. */
 void dgebrd_(const int *rows, const int *cols, double *matrix, const int *stride, double *diagonal,
              double *off_diagonal, double *row_scales, double *col_scales, double *work,
