@@ -1,9 +1,8 @@
 /*
- * safetensors files: written atomically, read without trust.
+ * Writing safetensors files, atomically. They are read as every model file is (sonde_model_open).
  *
- * Layout: u64 little-endian header length, JSON header, tensor bytes. The writer aligns the data to
- * 64 bytes with spaces behind the JSON. The reader checks every number against the file's real size
- * before it is used.
+ * Layout: u64 little-endian header length, JSON header, tensor bytes. The data are aligned to 64
+ * bytes with spaces behind the JSON.
  */
 #ifndef SONDE_FILE_SAFETENSORS_H
 #define SONDE_FILE_SAFETENSORS_H
@@ -15,7 +14,7 @@ typedef struct sonde__tensor {
     sonde_number number;
     int dims;
     int64_t shape[SONDE_TENSOR_DIMS_MAX];
-    const void *data; /* writing: the caller's bytes; reading: into the file's memory */
+    const void *data; /* the caller's bytes */
     size_t bytes;
 } sonde__tensor;
 
@@ -45,20 +44,5 @@ typedef sonde_status (*sonde__safetensors_fill_fn)(void *user, size_t index, uin
 sonde_status sonde__safetensors_write_stream(sonde_context *context, const char *path,
                                              const sonde__safetensors_content *content,
                                              sonde__safetensors_fill_fn fill, void *user);
-
-typedef struct sonde__safetensors sonde__safetensors;
-/*
- * Reads the whole file into memory (checkpoints of our own size). Tensors come in order of their
- * place in the file. In files that we wrote each is aligned to its element; in foreign ones it may
- * not be, so that elements wider than a byte are best copied out with memcpy.
- */
-sonde_status sonde__safetensors_open(sonde_context *context, const char *path,
-                                     sonde__safetensors **file);
-void sonde__safetensors_close(sonde__safetensors *file);
-size_t sonde__safetensors_count(const sonde__safetensors *file);
-const sonde__tensor *sonde__safetensors_tensor(const sonde__safetensors *file, size_t index);
-/* NULL when there is none of that name. */
-const sonde__tensor *sonde__safetensors_find(const sonde__safetensors *file, const char *name);
-const char *sonde__safetensors_metadata(const sonde__safetensors *file, const char *key);
 
 #endif

@@ -100,7 +100,7 @@ sonde_status sonde__checkpoint_write(sonde__session *session)
 sonde_status sonde__checkpoint_read(sonde__session *session, int64_t epoch)
 {
     size_t count;
-    sonde__safetensors *file = NULL;
+    sonde_model *file = NULL;
     char *path = path_of(session, epoch);
     sonde_status status = path ? SONDE_OK : SONDE_ERROR_MEMORY;
     if (status == SONDE_OK)
@@ -110,18 +110,18 @@ sonde_status sonde__checkpoint_read(sonde__session *session, int64_t epoch)
                                          sonde__net_weights(session->net, &count));
     if (status == SONDE_OK)
         sonde__net_weights_changed(session->net);
-    sonde__safetensors_close(file);
+    sonde_model_close(file);
     sonde__free(session->context, path);
     return status;
 }
 
 sonde_status sonde__checkpoint_verify(sonde__session *session, int64_t epoch)
 {
-    sonde__safetensors *file = NULL;
+    sonde_model *file = NULL;
     char *path = path_of(session, epoch);
     sonde_status status =
         path ? sonde__tensors_open(session->context, path, &file) : SONDE_ERROR_MEMORY;
-    sonde__safetensors_close(file);
+    sonde_model_close(file);
     sonde__free(session->context, path);
     return status;
 }

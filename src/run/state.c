@@ -79,15 +79,21 @@ sonde_status sonde__state_write(sonde__session *session)
     return status;
 }
 
-static sonde_status read_counters(sonde__session *session, const sonde__safetensors *file,
-                                  const char *path, int64_t epoch)
+static sonde_status read_counters(sonde__session *session, sonde_model *file, const char *path,
+                                  int64_t epoch)
 {
+    void *bytes;
+    size_t size;
     int64_t counters[COUNTER_COUNT];
-    const sonde__tensor *tensor = sonde__safetensors_find(file, "counters");
-    if (!tensor || tensor->number != SONDE_NUMBER_I64 || tensor->bytes != sizeof(counters))
+    SONDE_TRY(
+        sonde__tensors_bytes(session->context, file, "counters", SONDE_NUMBER_I64, &bytes, &size));
+    bool good = bytes && size == sizeof(counters);
+    if (good)
+        memcpy(counters, bytes, sizeof(counters));
+    sonde__free(session->context, bytes);
+    if (!good)
         return sonde__fail_at(session->context, SONDE_ERROR_CORRUPT, path, "counters", -1,
                               "%s: the counters are missing; the file is damaged", path);
-    memcpy(counters, tensor->data, sizeof(counters));
     if (counters[0] > STATE_VERSION)
         return sonde__fail_at(session->context, SONDE_ERROR_VERSION, path, NULL, -1,
                               "%s was written by a newer version; use the newer sonde", path);
@@ -100,18 +106,22 @@ static sonde_status read_counters(sonde__session *session, const sonde__safetens
     return SONDE_OK;
 }
 
-static sonde_status read_steer(sonde__session *session, const sonde__safetensors *file,
-                               const char *path)
+static sonde_status read_steer(sonde__session *session, sonde_model *file, const char *path)
 {
-    const sonde__tensor *tensor = sonde__safetensors_find(file, "steer");
-    if (!tensor || tensor->number != SONDE_NUMBER_U8)
+    void *bytes;
+    size_t size;
+    SONDE_TRY(
+        sonde__tensors_bytes(session->context, file, "steer", SONDE_NUMBER_U8, &bytes, &size));
+    if (!bytes)
         return sonde__fail_at(session->context, SONDE_ERROR_CORRUPT, path, "steer", -1,
                               "%s: the steer's state is missing; the file is damaged", path);
-    return sonde_steer_restore(session->steer, tensor->data, tensor->bytes);
+    sonde_status status = sonde_steer_restore(session->steer, bytes, size);
+    sonde__free(session->context, bytes);
+    return status;
 }
 
-static sonde_status read_parts(sonde__session *session, const sonde__safetensors *file,
-                               const char *path, int64_t epoch)
+static sonde_status read_parts(sonde__session *session, sonde_model *file, const char *path,
+                               int64_t epoch)
 {
     size_t count;
     sonde__net *net = session->net;
@@ -131,13 +141,13 @@ static sonde_status read_parts(sonde__session *session, const sonde__safetensors
 
 static sonde_status read_one(sonde__session *session, int64_t epoch)
 {
-    sonde__safetensors *file = NULL;
+    sonde_model *file = NULL;
     char *path = path_of(session, epoch);
     sonde_status status =
         path ? sonde__tensors_open(session->context, path, &file) : SONDE_ERROR_MEMORY;
     if (status == SONDE_OK)
         status = read_parts(session, file, path, epoch);
-    sonde__safetensors_close(file);
+    sonde_model_close(file);
     sonde__free(session->context, path);
     return status;
 }

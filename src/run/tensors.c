@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "file/model_state.h"
+
+enum { SLICE = 1 << 20 }; /* bytes that are read at once for the checksum */
 
 static const char checksum_key[] = "sonde.checksum";
 
@@ -118,65 +121,138 @@ sonde_status sonde__tensor_list_write(const sonde__tensor_list *list, const char
                                     metadata_count + 1);
 }
 
-static sonde_status check_sum(sonde_context *context, const sonde__safetensors *file,
-                              const char *path)
+/* --- reading ------------------------------------------------------------------------------------ */
+
+/* CRC-32 of the name and the bytes, slice by slice. */
+static sonde_status stored_checksum(sonde_model *file, size_t index, uint8_t *room, uint64_t *sum)
 {
-    const char *text = sonde__safetensors_metadata(file, checksum_key);
+    sonde_tensor tensor;
+    SONDE_TRY(sonde_model_tensor(file, index, &tensor));
+    const size_t width = tensor.elements ? (size_t)(tensor.bytes / tensor.elements) : 1;
+    uint32_t crc = sonde__crc32(0, tensor.name, strlen(tensor.name));
+    for (uint64_t done = 0; done < tensor.elements;) {
+        uint64_t left = tensor.elements - done, n = left < SLICE / width ? left : SLICE / width;
+        SONDE_TRY(sonde__model_read_as(file, index, done, n, SONDE__TO_SELF, room));
+        crc = sonde__crc32(crc, room, (size_t)n * width);
+        done += n;
+    }
+    *sum += crc;
+    return SONDE_OK;
+}
+
+static const char *metadata_of(const sonde_model *file, const char *key)
+{
+    sonde_model_info info;
+    sonde_model_describe(file, &info);
+    const char *each, *value;
+    for (size_t i = 0; i < info.metadata; i++)
+        if (sonde_model_metadata(file, i, &each, &value) == SONDE_OK && strcmp(each, key) == 0)
+            return value;
+    return NULL;
+}
+
+static sonde_status check_sum(sonde_context *context, sonde_model *file, const char *path)
+{
+    const char *text = metadata_of(file, checksum_key);
     uint64_t sum = 0;
-    for (size_t i = 0; i < sonde__safetensors_count(file); i++)
-        sum += tensor_checksum(sonde__safetensors_tensor(file, i));
+    sonde_status status = SONDE_OK;
+    uint8_t *room = sonde__alloc(context, SLICE, 1);
+    if (!room)
+        return sonde_context_error(context)->status;
+    for (size_t i = 0; i < sonde_model_count(file) && status == SONDE_OK; i++)
+        status = stored_checksum(file, i, room, &sum);
+    sonde__free(context, room);
+    if (status != SONDE_OK)
+        return status;
     if (text && strlen(text) == 16 && strtoull(text, NULL, 16) == sum)
         return SONDE_OK;
     return sonde__fail_at(context, SONDE_ERROR_CORRUPT, path, NULL, -1,
                           "%s: the checksum does not fit its content; the file is damaged", path);
 }
 
-sonde_status sonde__tensors_open(sonde_context *context, const char *path,
-                                 sonde__safetensors **file)
+sonde_status sonde__tensors_open(sonde_context *context, const char *path, sonde_model **file)
 {
-    sonde__safetensors *opened;
-    SONDE_TRY(sonde__safetensors_open(context, path, &opened));
+    sonde_model *opened;
+    SONDE_TRY(sonde_model_open(context, path, NULL, &opened));
     sonde_status status = check_sum(context, opened, path);
     if (status == SONDE_OK)
         *file = opened;
     else
-        sonde__safetensors_close(opened);
+        sonde_model_close(opened);
     return status;
 }
 
-static bool same_shape(const sonde__tensor *tensor, const sonde__parameter *parameter)
+sonde_status sonde__tensors_bytes(sonde_context *context, sonde_model *file, const char *name,
+                                  sonde_number number, void **bytes, size_t *size)
 {
-    return tensor->number == SONDE_NUMBER_F32 && tensor->dims == parameter->dims &&
-           memcmp(tensor->shape, parameter->shape,
+    size_t index;
+    sonde_tensor tensor;
+    *bytes = NULL;
+    if (sonde_model_find(file, name, &index) != SONDE_OK)
+        return SONDE_OK;
+    SONDE_TRY(sonde_model_tensor(file, index, &tensor));
+    if (tensor.number != number || tensor.dims != 1)
+        return SONDE_OK;
+    void *room = sonde__alloc(context, (size_t)tensor.bytes, 1);
+    if (!room)
+        return sonde_context_error(context)->status;
+    sonde_status status =
+        sonde__model_read_as(file, index, 0, tensor.elements, SONDE__TO_SELF, room);
+    if (status != SONDE_OK) {
+        sonde__free(context, room);
+        return status;
+    }
+    *bytes = room;
+    *size = (size_t)tensor.bytes;
+    return SONDE_OK;
+}
+
+/* The index of a parameter in the file; false where it is missing or of another shape. */
+static bool find_parameter(sonde_model *file, const char *prefix, const sonde__parameter *parameter,
+                           size_t *index)
+{
+    char name[SONDE__TENSOR_NAME_MAX];
+    sonde_tensor tensor;
+    snprintf(name, sizeof(name), "%s%s", prefix, parameter->name);
+    return sonde_model_find(file, name, index) == SONDE_OK &&
+           sonde_model_tensor(file, *index, &tensor) == SONDE_OK &&
+           tensor.number == SONDE_NUMBER_F32 && tensor.dims == parameter->dims &&
+           memcmp(tensor.shape, parameter->shape,
                   (size_t)parameter->dims * sizeof(parameter->shape[0])) == 0;
 }
 
-static const sonde__tensor *find_parameter(const sonde__safetensors *file, const char *prefix,
-                                           const sonde__parameter *parameter)
-{
-    char name[SONDE__TENSOR_NAME_MAX];
-    snprintf(name, sizeof(name), "%s%s", prefix, parameter->name);
-    const sonde__tensor *tensor = sonde__safetensors_find(file, name);
-    return tensor && same_shape(tensor, parameter) ? tensor : NULL;
-}
-
-sonde_status sonde__tensors_into_net(sonde_context *context, const sonde__safetensors *file,
-                                     const char *path, const char *prefix, bool buffers,
-                                     sonde__net *net, float *flat)
+static sonde_status read_parameters(sonde_model *file, const char *prefix, bool buffers,
+                                    sonde__net *net, float *flat, float *room)
 {
     int count = sonde__net_parameter_count(net);
     for (int i = 0; i < count; i++) {
         const sonde__parameter *parameter = sonde__net_parameter(net, i);
-        if ((buffers || !is_buffer(parameter)) && !find_parameter(file, prefix, parameter))
+        size_t index;
+        if ((is_buffer(parameter) && !buffers) || !find_parameter(file, prefix, parameter, &index))
+            continue;
+        SONDE_TRY(sonde_model_read(file, index, 0, parameter->elements, SONDE_F32, room));
+        sonde__net_import(net, flat, i, room);
+    }
+    return SONDE_OK;
+}
+
+sonde_status sonde__tensors_into_net(sonde_context *context, sonde_model *file, const char *path,
+                                     const char *prefix, bool buffers, sonde__net *net, float *flat)
+{
+    size_t longest = 1, index;
+    for (int i = 0; i < sonde__net_parameter_count(net); i++) {
+        const sonde__parameter *parameter = sonde__net_parameter(net, i);
+        longest = parameter->elements > longest ? parameter->elements : longest;
+        if ((buffers || !is_buffer(parameter)) && !find_parameter(file, prefix, parameter, &index))
             return sonde__fail_at(context, SONDE_ERROR_SHAPE, path, parameter->name, -1,
                                   "%s: %s%s is missing or has another shape; the file is of "
                                   "another network",
                                   path, prefix, parameter->name);
     }
-    for (int i = 0; i < count; i++) {
-        const sonde__parameter *parameter = sonde__net_parameter(net, i);
-        if (buffers || !is_buffer(parameter))
-            sonde__net_import(net, flat, i, find_parameter(file, prefix, parameter)->data);
-    }
-    return SONDE_OK;
+    float *room = sonde__alloc(context, longest, sizeof *room);
+    if (!room)
+        return sonde_context_error(context)->status;
+    sonde_status status = read_parameters(file, prefix, buffers, net, flat, room);
+    sonde__free(context, room);
+    return status;
 }

@@ -35,11 +35,14 @@ sonde_status sonde__tensor_list_write(const sonde__tensor_list *list, const char
                                       const sonde__metadata *metadata, size_t metadata_count);
 
 /* Opens a file of ours; SONDE_ERROR_CORRUPT when its checksum does not fit. */
-sonde_status sonde__tensors_open(sonde_context *context, const char *path,
-                                 sonde__safetensors **file);
+sonde_status sonde__tensors_open(sonde_context *context, const char *path, sonde_model **file);
+/* Bytes of the tensor `name`, as stored, into a block of the context, freed with sonde__free; NULL,
+ * with SONDE_OK, where there is none of that name, format and one dimension. */
+sonde_status sonde__tensors_bytes(sonde_context *context, sonde_model *file, const char *name,
+                                  sonde_number number, void **bytes, size_t *size);
 /* PREFIXname of every parameter into a flat array (and buffers into the network). */
-sonde_status sonde__tensors_into_net(sonde_context *context, const sonde__safetensors *file,
-                                     const char *path, const char *prefix, bool buffers,
-                                     sonde__net *net, float *flat);
+sonde_status sonde__tensors_into_net(sonde_context *context, sonde_model *file, const char *path,
+                                     const char *prefix, bool buffers, sonde__net *net,
+                                     float *flat);
 
 #endif
