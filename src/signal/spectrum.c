@@ -2,8 +2,8 @@
  * The spectral criterion: one weight matrix in, its eigenvalues and their distance from the
  * Marchenko-Pastur law out, with the thresholds that fit its shape and a named type.
  *
- * Eigenvalues are those of the Gram matrix of the shorter side in double, X = s^2 / N; the matrix is
- * first divided by a power of two, so that neither large nor tiny entries leave the range of doubles.
+ * Eigenvalues are X = s^2 / N of the singular values s (src/num/singular.h), N the longer side, in
+ * units of a power of four, so that neither large nor tiny entries leave the range of doubles.
  * Source: JMLR 24(28) 2023 (methods sections 3.1 to 3.4). Invariant: nothing here touches the
  * context's error record except sonde_spectrum itself, since workers run the rest.
  */
@@ -14,7 +14,8 @@
 
 #include "num/formats.h"
 #include "num/linalg.h"
-#include "signal/spectrum_null.h"
+#include "num/mp.h"
+#include "num/singular.h"
 
 void sonde_spectrum_options_init(sonde_spectrum_options *options)
 {
@@ -76,68 +77,26 @@ sonde_spectrum_report sonde__spectrum_report_of(size_t rows, size_t cols)
     return (sonde_spectrum_report){.rows = n, .cols = longer, .aspect = (double)n / (double)longer};
 }
 
-/* One pass over the matrix: NaNs and infinities, and the exponent of the largest entry. */
-static sonde_status scan_entries(sonde_context *context, const sonde_matrix *weight,
-                                 size_t *nonfinite, int *exponent)
-{
-    enum { CHUNK = 4096 };
-    double *const row = sonde__alloc_quiet(context, CHUNK, sizeof *row);
-    if (!row)
-        return SONDE_ERROR_MEMORY;
-    double most = 0;
-    *nonfinite = 0;
-    for (size_t i = 0; i < weight->rows; i++) {
-        for (size_t j = 0; j < weight->cols; j += CHUNK) {
-            const size_t count = weight->cols - j < CHUNK ? weight->cols - j : CHUNK;
-            double largest;
-            sonde__matrix_row(weight, i, j, count, row);
-            *nonfinite += sonde__count_nonfinite(row, count, &largest);
-            most = fmax(most, largest);
-        }
-    }
-    sonde__free(context, row);
-    *exponent = 0;
-    if (most > 0)
-        frexp(most, exponent);
-    return SONDE_OK;
-}
-
-/* X = s^2 / N of 2^-exponent W, ascending; what rounding made negative is zero. */
-static sonde_status scaled_eigenvalues(sonde_context *context, const sonde_matrix *weight,
-                                       int exponent, size_t n, size_t longer, double *eigenvalues)
-{
-    double *const gram = sonde__alloc_quiet(context, n * n, sizeof *gram);
-    if (!gram)
-        return SONDE_ERROR_MEMORY;
-    sonde_status status = sonde__gram(context, weight, exponent, gram);
-    if (status == SONDE_OK)
-        status = sonde__symmetric_eigenvalues(context, gram, n, eigenvalues);
-    sonde__free(context, gram);
-    for (size_t i = 0; status == SONDE_OK && i < n; i++)
-        eigenvalues[i] = eigenvalues[i] > 0 ? eigenvalues[i] / (double)longer : 0;
-    return status;
-}
-
 /* Fills the report, and x (n doubles) with the eigenvalues. */
 static sonde_status measure(sonde_context *context, const sonde_matrix *weight,
                             const sonde_spectrum_options *options, sonde_spectrum_report *report,
                             double *x)
 {
-    size_t nonfinite;
-    int exponent;
-    SONDE_TRY(scan_entries(context, weight, &nonfinite, &exponent));
-    if (nonfinite > 0) {
+    sonde__svd_facts facts;
+    const sonde__tiles tiles = sonde__tiles_of_matrix(weight);
+    SONDE_TRY(sonde__singular_values(context, &tiles, SONDE__SVD_AUTO, x, &facts));
+    if (facts.nonfinite > 0) {
         report->validity = SONDE_NOT_FINITE;
-        memset(x, 0, report->rows * sizeof *x);
-        return SONDE_OK;
+        return SONDE_OK; /* x is all zeros */
     }
-    SONDE_TRY(scaled_eigenvalues(context, weight, exponent, report->rows, report->cols, x));
-    const sonde__eigenvalues values = {x, report->rows, exponent};
+    for (size_t i = 0; i < report->rows; i++)
+        x[i] = x[i] * x[i] / (double)report->cols;
+    const sonde__eigenvalues values = {x, report->rows, facts.exponent};
     SONDE_TRY(sonde__spectrum_judge_scaled(context, &values, options, report));
     if (report->validity == SONDE_OUT_OF_RANGE)
         memset(x, 0, report->rows * sizeof *x);
     for (size_t i = 0; i < report->rows; i++)
-        x[i] = ldexp(x[i], 2 * exponent);
+        x[i] = ldexp(x[i], 2 * facts.exponent);
     return SONDE_OK;
 }
 
