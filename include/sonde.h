@@ -425,7 +425,9 @@ SONDE_API sonde_status sonde_singular_values(sonde_context *context, const sonde
 /*
  * The report of eigenvalues that were computed elsewhere: `count` ascending values X = s^2 / N of a
  * `rows` x `cols` matrix, or of options->slices matrices of that shape, pooled (count is then slices
- * times min(rows, cols)). Everything of sonde_spectrum but the eigenvalues themselves.
+ * times min(rows, cols)). Everything of sonde_spectrum but the eigenvalues themselves. Validity goes by
+ * the shape of one slice; pooled, `threshold_published` is always 0. NaN or infinity among the
+ * eigenvalues is the validity NOT_FINITE; a negative or descending one SONDE_ERROR_RANGE.
  */
 SONDE_API sonde_status sonde_spectrum_judge(sonde_context *context, const double *eigenvalues,
                                             size_t count, size_t rows, size_t cols,
@@ -445,9 +447,10 @@ typedef struct sonde_spectrum_shape_report {
     double log_norm;          /* log10 ||W||_F^2 */
     double log_spectral_norm; /* log10 s_max^2 */
     double stable_rank;       /* ||W||_F^2 / s_max^2 */
-    double effective_rank; /* exp of the entropy of the eigenvalues' shares (Roy, Vetterli 2007) */
-    size_t matrix_rank;    /* singular values above s_max * max(rows, cols) * 2^-52 */
-    double edge_margin;    /* (largest - edge) in Tracy-Widom widths; above 0: a spike */
+    double effective_rank;    /* exp of the entropy of the shares s^2 / sum (Roy, Vetterli 2007,
+                               take s / sum) */
+    size_t matrix_rank;       /* singular values above s_max * max(rows, cols) * 2^-52 */
+    double edge_margin;       /* (largest - edge) in Tracy-Widom widths; above 0: a spike */
 } sonde_spectrum_shape_report;
 
 /*

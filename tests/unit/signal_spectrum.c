@@ -1,10 +1,12 @@
 /*
  * The spectral criterion against what is published and what must hold by algebra: the null table of
- * methods section 3.2, the lift of a spike, planted spikes, invariance, and bad numbers.
+ * methods section 3.2, the lift of a spike, planted spikes, invariance, bad numbers,
+ * and pooled slices.
  */
 #include "check.h"
 
 #include "base/random.h"
+#include "num/rank.h"
 #include "signal/spectrum.h"
 #include "signal/spectrum_null.h"
 
@@ -54,7 +56,7 @@ static double null_mean(size_t n, double c, int draws, bool by_counts)
     sonde_spectrum_options_init(&options);
     options.remove_spikes = false;
     check_ok(context, sonde__spectrum_ensemble_init(context, n, (size_t)lround((double)n / c),
-                                                 &options, &shape));
+                                                    &options, &shape));
     double *const room = malloc(sonde__spectrum_null_room(n) * sizeof *room);
     double sum = 0, statistic;
     for (int i = 0; i < draws; i++) {
@@ -492,6 +494,202 @@ static void out_of_memory_is_a_status_at_every_allocation(void **state)
     free(w);
 }
 
+/* --- judging eigenvalues from elsewhere, and pooled slices ---------------------------------- */
+
+/* Eigenvalues of `slices` random matrices, in one ascending list; owned by the caller. */
+static double *pooled_eigenvalues(size_t rows, size_t cols, int slices, uint64_t index)
+{
+    const size_t n = rows < cols ? rows : cols, count = n * (size_t)slices;
+    double *const x = malloc(2 * count * sizeof *x);
+    assert_non_null(x);
+    sonde_spectrum_options options;
+    sonde_spectrum_options_init(&options);
+    options.calibrate = false;
+    for (int s = 0; s < slices; s++) {
+        float *const w = random_matrix(rows, cols, 5000 + 100 * index + (uint64_t)s, 0.1);
+        const sonde_matrix matrix = {w, SONDE_F32, rows, cols, 0};
+        sonde_spectrum_report report;
+        check_ok(context, sonde_spectrum(context, &matrix, &options, &report, x + (size_t)s * n));
+        free(w);
+    }
+    sonde__sort(x, count, x + count);
+    return x;
+}
+
+static sonde_spectrum_options pooled_options(int slices)
+{
+    sonde_spectrum_options options;
+    sonde_spectrum_options_init(&options);
+    options.slices = slices;
+    return options;
+}
+
+static void judging_eigenvalues_gives_the_report_of_the_matrix(void **state)
+{
+    (void)state;
+    const double scales[] = {1, 1e-140, 1e100};
+    double x[70];
+    float *w = random_matrix(110, 70, 21, 1);
+    for (int i = 0; i < 110; i++)
+        w[i * 70] += 4; /* a spike */
+    for (int k = 0; k < 3; k++) {
+        double *const scaled = malloc(sizeof *scaled * 110 * 70);
+        for (int i = 0; i < 110 * 70; i++)
+            scaled[i] = (double)w[i] * scales[k];
+        sonde_spectrum_report direct, judged;
+        const sonde_matrix matrix = {scaled, SONDE_F64, 110, 70, 0};
+        check_ok(context, sonde_spectrum(context, &matrix, NULL, &direct, x));
+        check_ok(context, sonde_spectrum_judge(context, x, 70, 110, 70, NULL, &judged));
+        check_same(&judged, &direct, 1e-10);
+        assert_int_equal(judged.rows, 70);
+        assert_int_equal(judged.cols, 110);
+        assert_int_equal(judged.validity, direct.validity);
+        assert_int_equal(judged.bleed, direct.bleed);
+        assert_true(judged.spikes == 1);
+        check_close(judged.sigma2, direct.sigma2, 0, 1e-10, "sigma2");
+        check_close(judged.edge, direct.edge, 0, 1e-10, "edge");
+        check_close(judged.frobenius, direct.frobenius, 0, 1e-12, "norm");
+        check_close(judged.statistic_with_spikes, direct.statistic_with_spikes, 0, 1e-10,
+                    "with spikes");
+        assert_true(judged.threshold_published == direct.threshold_published);
+        free(scaled);
+    }
+    free(w);
+}
+
+static void pooled_random_slices_stay_under_the_threshold_at_its_rate(void **state)
+{
+    (void)state;
+    enum { DRAWS = 300, SLICES = 9 };
+    sonde_spectrum_options options = pooled_options(SLICES);
+    options.false_alarm = 0.05;
+    int over = 0, with_spikes = 0;
+    for (uint64_t i = 0; i < DRAWS; i++) {
+        double *const x = pooled_eigenvalues(20, 32, SLICES, i);
+        sonde_spectrum_report report;
+        check_ok(context, sonde_spectrum_judge(context, x, 20 * SLICES, 20, 32, &options, &report));
+        assert_int_equal(report.validity, SONDE_VALID);
+        assert_true(report.threshold_published == 0);
+        check_close(report.sigma2, 0.01, 0, 0.12, "variance of the entries");
+        over += report.statistic > report.threshold_calibrated;
+        with_spikes += report.spikes > 0;
+        free(x);
+    }
+    check_close((double)over / DRAWS, 0.05, 0.04, 0, "rate"); /* three standard errors */
+    assert_true(with_spikes <= 0.03 * DRAWS);                 /* level 0.99 for all slices */
+}
+
+static void pooled_draws_by_counts_measure_what_eigenvalues_do(void **state)
+{
+    (void)state;
+    const sonde_spectrum_options options = pooled_options(4);
+    const size_t shapes[][2] = {{20, 20}, {30, 100}, {64, 128}};
+    for (int k = 0; k < 3; k++) {
+        sonde__spectrum_ensemble ensemble;
+        check_ok(context, sonde__spectrum_ensemble_init(context, shapes[k][0], shapes[k][1],
+                                                        &options, &ensemble));
+        double sums[2] = {0, 0}, room[3 * 4 * 64], statistic;
+        for (int way = 0; way < 2; way++)
+            for (uint64_t i = 0; i < 60; i++) {
+                sonde__stream stream = sonde__stream_open(2, SONDE__RANDOM_TEST, i);
+                check_ok(context,
+                         sonde__spectrum_null_draw(&ensemble, &stream, way == 1, room, &statistic));
+                sums[way] += statistic / 60;
+            }
+        check_close(sums[1], sums[0], 2e-3, 0, "mean statistic");
+        sonde__spectrum_ensemble_free(context, &ensemble);
+    }
+}
+
+static void a_spike_in_one_slice_is_counted_once(void **state)
+{
+    (void)state;
+    double *const x = pooled_eigenvalues(32, 64, 9, 3);
+    const sonde_spectrum_options options = pooled_options(9);
+    sonde_spectrum_report report;
+    check_ok(context, sonde_spectrum_judge(context, x, 288, 32, 64, &options, &report));
+    assert_int_equal(report.spikes, 0);
+    x[287] = 1.3 * report.edge;
+    check_ok(context, sonde_spectrum_judge(context, x, 288, 32, 64, &options, &report));
+    assert_int_equal(report.spikes, 1);
+    check_close(report.stable_rank * report.largest * 64, report.frobenius * report.frobenius, 0,
+                1e-12, "sum of squares");
+    assert_true(report.entropy > 0.9 && report.entropy <= 1);
+    free(x);
+}
+
+static void the_edge_of_many_slices_lies_further_out(void **state)
+{
+    (void)state;
+    double before = 0;
+    for (int slices = 1; slices <= 1000; slices *= 10) {
+        const sonde_spectrum_options options = pooled_options(slices);
+        sonde__spectrum_ensemble ensemble;
+        check_ok(context, sonde__spectrum_ensemble_init(context, 16, 32, &options, &ensemble));
+        assert_true(ensemble.edge_quantile > before);
+        before = ensemble.edge_quantile;
+        sonde__spectrum_ensemble_free(context, &ensemble);
+    }
+    check_close(before, 5.343, 5e-3, 0, "upper tail of 1.005e-5");
+}
+
+static void pooled_slices_below_ten_rows_have_no_distance(void **state)
+{
+    (void)state;
+    double *const x = pooled_eigenvalues(9, 40, 25, 4);
+    const sonde_spectrum_options options = pooled_options(25);
+    sonde_spectrum_report report;
+    check_ok(context, sonde_spectrum_judge(context, x, 225, 9, 40, &options, &report));
+    assert_int_equal(report.validity, SONDE_TOO_FEW);
+    assert_true(report.largest > 0 && report.statistic == 0);
+    free(x);
+}
+
+static void eigenvalues_that_are_none_are_refused_or_named(void **state)
+{
+    (void)state;
+    double x[20];
+    sonde_spectrum_options options = pooled_options(2);
+    sonde_spectrum_report report = {.rows = 77};
+    for (int i = 0; i < 20; i++)
+        x[i] = i;
+    check_status(sonde_spectrum_judge(NULL, x, 20, 20, 30, NULL, &report), SONDE_ERROR_ARGUMENT);
+    check_status(sonde_spectrum_judge(context, NULL, 20, 20, 30, NULL, &report),
+                 SONDE_ERROR_ARGUMENT);
+    check_status(sonde_spectrum_judge(context, x, 20, 20, 30, NULL, NULL), SONDE_ERROR_ARGUMENT);
+    check_status(sonde_spectrum_judge(context, x, 20, 21, 30, NULL, &report), SONDE_ERROR_SHAPE);
+    check_status(sonde_spectrum_judge(context, x, 0, 0, 30, NULL, &report), SONDE_ERROR_SHAPE);
+    check_status(sonde_spectrum_judge(context, x, 20, 20, 30, &options, &report),
+                 SONDE_ERROR_SHAPE);
+    options.slices = 0;
+    check_status(sonde_spectrum_judge(context, x, 20, 20, 30, &options, &report),
+                 SONDE_ERROR_RANGE);
+    x[3] = 9;
+    check_status(sonde_spectrum_judge(context, x, 20, 20, 30, NULL, &report), SONDE_ERROR_RANGE);
+    x[3] = 3;
+    x[0] = -1e-300;
+    check_status(sonde_spectrum_judge(context, x, 20, 20, 30, NULL, &report), SONDE_ERROR_RANGE);
+    assert_int_equal(report.rows, 77);
+    x[0] = NAN;
+    check_ok(context, sonde_spectrum_judge(context, x, 20, 30, 20, NULL, &report));
+    assert_int_equal(report.validity, SONDE_NOT_FINITE);
+    assert_int_equal(report.rows, 20);
+    assert_true(report.largest == 0 && report.frobenius == 0);
+    memset(x, 0, sizeof x);
+    check_ok(context, sonde_spectrum_judge(context, x, 20, 30, 20, NULL, &report));
+    assert_int_equal(report.validity, SONDE_DEGENERATE);
+}
+
+static void a_single_matrix_is_not_pooled(void **state)
+{
+    (void)state;
+    float w[4] = {1, 2, 3, 4};
+    const sonde_matrix matrix = {w, SONDE_F32, 2, 2, 0};
+    const sonde_spectrum_options options = pooled_options(2);
+    sonde_spectrum_report report;
+    check_status(sonde_spectrum(context, &matrix, &options, &report, NULL), SONDE_ERROR_RANGE);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -519,6 +717,14 @@ int main(void)
         TEST(public_density_is_zero_for_senseless_supports),
         TEST(cancelling_ends_the_calibration),
         TEST(out_of_memory_is_a_status_at_every_allocation),
+        TEST(judging_eigenvalues_gives_the_report_of_the_matrix),
+        TEST(pooled_random_slices_stay_under_the_threshold_at_its_rate),
+        TEST(pooled_draws_by_counts_measure_what_eigenvalues_do),
+        TEST(a_spike_in_one_slice_is_counted_once),
+        TEST(the_edge_of_many_slices_lies_further_out),
+        TEST(pooled_slices_below_ten_rows_have_no_distance),
+        TEST(eigenvalues_that_are_none_are_refused_or_named),
+        TEST(a_single_matrix_is_not_pooled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
