@@ -44,7 +44,14 @@ char sonde__json_peek(sonde__json *json)
     if (json->error)
         return '\0';
     char next = skip_space(json);
+    if (next == '\0')
+        fail(json, json->at == json->end ? "the text ends too early" : "a value is expected");
     return is_digit(next) ? '-' : next;
+}
+
+bool sonde__json_ends(sonde__json *json)
+{
+    return !json->error && skip_space(json) == '\0' && json->at == json->end;
 }
 
 bool sonde__json_enter(sonde__json *json, char open)
@@ -299,7 +306,7 @@ static bool skip_plain(sonde__json *json, char kind)
     case 'n':
         return word(json, "null");
     default:
-        return fail(json, kind ? "a value is expected" : "the text ends too early");
+        return fail(json, "a value is expected");
     }
 }
 

@@ -30,9 +30,12 @@ void sonde__json_init(sonde__json *json, char *text, size_t size);
 size_t sonde__json_offset(const sonde__json *json);
 /*
  * What the next value is by its first character: '{', '[', '"', '-' for any number, 't', 'f', 'n',
- * another one where no value begins, 0 at the end. Reads only white space.
+ * another one where no value begins; 0 at the end of the text, which is an error. Reads only white
+ * space.
  */
 char sonde__json_peek(sonde__json *json);
+/* Whether nothing but white space is left. */
+bool sonde__json_ends(sonde__json *json);
 /* Steps into an object ('{') or array ('['); an error where the next value is none. */
 bool sonde__json_enter(sonde__json *json, char open);
 /* The key of the next pair, then its value is to be read; false behind the last, which also leaves

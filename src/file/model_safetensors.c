@@ -98,11 +98,17 @@ static sonde_status bad_json(const reading *r)
                           (long long)here(r), r->json.error);
 }
 
+/* A value of another kind than it must be, unless the text ends there. */
+static sonde_status bad_kind(const reading *r, const char *name, const char *what)
+{
+    return r->json.error ? bad_json(r) : bad_tensor(r, SONDE_ERROR_FORMAT, name, what);
+}
+
 static sonde_status read_type(reading *r, entry *tensor)
 {
     const char *type;
     if (sonde__json_peek(&r->json) != '"')
-        return bad_tensor(r, SONDE_ERROR_FORMAT, tensor->name, "has no dtype that is a string");
+        return bad_kind(r, tensor->name, "has no dtype that is a string");
     if (!sonde__json_string(&r->json, &type))
         return bad_json(r);
     const sonde__number_info *info = sonde__number_named(type);
@@ -133,7 +139,7 @@ static sonde_status read_shape(reading *r, entry *tensor)
     bool first = true, whole = false;
     int64_t size = 0;
     if (sonde__json_peek(&r->json) != '[')
-        return bad_tensor(r, SONDE_ERROR_FORMAT, tensor->name, "has no shape that is an array");
+        return bad_kind(r, tensor->name, "has no shape that is an array");
     sonde__json_enter(&r->json, '[');
     tensor->shape = (uint32_t)r->shape_count;
     while (sonde__json_item(&r->json, &first)) {
@@ -160,7 +166,7 @@ static sonde_status read_offsets(reading *r, const entry *tensor, uint64_t ends[
     size_t count = 0;
     if (sonde__json_peek(&r->json) == '[') {
         sonde__json_enter(&r->json, '[');
-        while (sonde__json_item(&r->json, &first) && count < 3 && whole) {
+        while (whole && count < 3 && sonde__json_item(&r->json, &first)) {
             whole = sonde__json_peek(&r->json) == '-';
             if (whole && !sonde__json_number(&r->json, &value[count++], &whole))
                 return bad_json(r);
@@ -238,7 +244,7 @@ static sonde_status read_entry(reading *r, const char *name)
         return bad_tensor(r, SONDE_ERROR_FORMAT, name,
                           "has a name that is empty, over 1024 bytes or holds control characters");
     if (sonde__json_peek(&r->json) != '{')
-        return bad_tensor(r, SONDE_ERROR_FORMAT, name, "is not described by an object");
+        return bad_kind(r, name, "is not described by an object");
     SONDE_TRY(read_fields(r, &tensor, ends, &seen));
     if (seen != 7)
         return bad_tensor(r, SONDE_ERROR_FORMAT, name,
@@ -282,8 +288,7 @@ static sonde_status read_pair(reading *r, const char *key)
 {
     const char *value;
     if (sonde__json_peek(&r->json) != '"')
-        return bad_tensor(r, SONDE_ERROR_FORMAT, "__metadata__",
-                          "holds a value that is not a string");
+        return bad_kind(r, "__metadata__", "holds a value that is not a string");
     if (!sonde__json_string(&r->json, &value))
         return bad_json(r);
     if (r->key_count == r->key_room) {
@@ -306,7 +311,7 @@ static sonde_status read_metadata(reading *r)
         return bad_tensor(r, SONDE_ERROR_FORMAT, "__metadata__", "is there twice");
     r->has_metadata = true;
     if (sonde__json_peek(&r->json) != '{')
-        return bad_tensor(r, SONDE_ERROR_FORMAT, "__metadata__", "is not an object");
+        return bad_kind(r, "__metadata__", "is not an object");
     sonde__json_enter(&r->json, '{');
     while (sonde__json_key(&r->json, &first, &key))
         SONDE_TRY(read_pair(r, key));

@@ -84,6 +84,12 @@ static sonde_status bad_json(const reading *r)
                           sonde__json_offset(&r->json), r->json.error);
 }
 
+/* A value of another kind than it must be, unless the text ends there. */
+static sonde_status bad_kind(const reading *r, const char *item, const char *what)
+{
+    return r->json.error ? bad_json(r) : bad_index(r, item, what);
+}
+
 static sonde_status add_mapping(reading *r, const char *tensor, const char *shard)
 {
     if (r->index->count == r->index->room) {
@@ -106,11 +112,11 @@ static sonde_status read_map(reading *r)
         return bad_index(r, "weight_map", "is there twice");
     r->has_map = true;
     if (sonde__json_peek(&r->json) != '{')
-        return bad_index(r, "weight_map", "is not an object");
+        return bad_kind(r, "weight_map", "is not an object");
     sonde__json_enter(&r->json, '{');
     while (sonde__json_key(&r->json, &first, &tensor)) {
         if (sonde__json_peek(&r->json) != '"')
-            return bad_index(r, tensor, "is not given the name of a file");
+            return bad_kind(r, tensor, "is not given the name of a file");
         if (!sonde__json_string(&r->json, &shard))
             return bad_json(r);
         const char *fault = sonde__shard_name_fault(shard);
@@ -157,7 +163,7 @@ static sonde_status read_index(reading *r)
     }
     if (r->json.error)
         return bad_json(r);
-    if (sonde__json_peek(&r->json) != '\0' || r->json.at < r->json.end)
+    if (!sonde__json_ends(&r->json))
         return bad_index(r, NULL, "something stands behind the end of the index");
     if (!r->has_map)
         return bad_index(r, NULL, "has no weight_map; is it the index of a sharded model?");
