@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "file/gguf_internal.h"
+#include "num/formats.h"
 
 enum {
     NEST_MAX = 8,           /* arrays in arrays; ggml itself writes none */
@@ -63,35 +64,35 @@ static sonde_status take_type(sonde__gguf *file, const char *key, uint64_t *type
 
 /* --- single values ---------------------------------------------------------------------------------- */
 
-/* The shortest decimal that reads back as the same float. */
-static void format_float(float value, char text[VALUE_ROOM])
+/* The shortest decimal that reads back as the same number. */
+static void format_real(double value, bool single, char text[VALUE_ROOM])
 {
     double back = 0;
-    for (int digits = 6; digits <= 9; digits++) {
-        sonde__format(text, VALUE_ROOM, "%.*g", digits, (double)value);
-        if (sonde__parse_double(text, &back) && (float)back == value)
+    for (int digits = single ? 6 : 15; digits <= (single ? 9 : 17); digits++) {
+        sonde__format(text, VALUE_ROOM, "%.*g", digits, value);
+        if (sonde__parse_double(text, &back) &&
+            (single ? (float)back == (float)value : back == value))
             return;
     }
 }
 
-static void format_double(uint64_t bits, char text[VALUE_ROOM])
+static double real_of_bits(uint64_t bits, size_t bytes)
 {
+    const uint32_t half = (uint32_t)bits;
     double value;
-    memcpy(&value, &bits, sizeof value);
-    sonde__format(text, VALUE_ROOM, "%.17g", value);
+    if (bytes == 4)
+        sonde__to_doubles(&value, &half, SONDE_F32, 0, 1);
+    else
+        memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 /* The value of `bytes` bytes as text. */
 static void format_scalar(char kind, size_t bytes, uint64_t bits, char text[VALUE_ROOM])
 {
     const uint64_t sign = (uint64_t)1 << (8 * bytes - 1);
-    if (kind == 'f' && bytes == 8) {
-        format_double(bits, text);
-    } else if (kind == 'f') {
-        const uint32_t half = (uint32_t)bits;
-        float value;
-        memcpy(&value, &half, sizeof value);
-        format_float(value, text);
+    if (kind == 'f') {
+        format_real(real_of_bits(bits, bytes), bytes == 4, text);
     } else if (kind == 'i' && (bits & sign)) {
         const uint64_t magnitude = sign - (bits & (sign - 1));
         sonde__format(text, VALUE_ROOM, "-%" PRIu64, magnitude);
