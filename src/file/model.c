@@ -4,7 +4,6 @@
  * A path is a model file, a shard index or a folder with one of them; which format a file has is
  * decided by its content (model_detect.c). Reading numbers is in model_read.c.
  */
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -37,7 +36,7 @@ void sonde_model_options_init(sonde_model_options *options)
 
 /* --- opening ------------------------------------------------------------------------------------ */
 
-static sonde_status new_model(sonde_context *context, const sonde_model_options *options,
+sonde_status sonde__model_new(sonde_context *context, const sonde_model_options *options,
                               sonde_model **out)
 {
     sonde_model_options own;
@@ -56,8 +55,7 @@ static sonde_status new_model(sonde_context *context, const sonde_model_options 
     return SONDE_OK;
 }
 
-/* After all inputs were read: what tensors have to do with each other. */
-static sonde_status finish(sonde_model *model)
+sonde_status sonde__model_finish(sonde_model *model)
 {
     SONDE_TRY(sonde__model_tie(model));
     return sonde__model_find_scales(model);
@@ -108,10 +106,10 @@ sonde_status sonde_model_open(sonde_context *context, const char *path,
     if (!path || !path[0] || !out)
         return sonde__fail(context, SONDE_ERROR_ARGUMENT, "sonde_model_open: no path is given");
     sonde_model *model = NULL;
-    SONDE_TRY(new_model(context, options, &model));
+    SONDE_TRY(sonde__model_new(context, options, &model));
     sonde_status status = open_path(model, path);
     if (status == SONDE_OK)
-        status = finish(model);
+        status = sonde__model_finish(model);
     if (status != SONDE_OK) {
         sonde_model_close(model);
         return status;
@@ -126,14 +124,14 @@ sonde_status sonde__model_open_memory(sonde_context *context, const char *name, 
     sonde_model *model = NULL;
     sonde__input *input = NULL;
     int number = 0;
-    SONDE_TRY(new_model(context, NULL, &model));
+    SONDE_TRY(sonde__model_new(context, NULL, &model));
     sonde_status status = sonde__input_memory(context, name, bytes, size, &input);
     if (status == SONDE_OK)
         status = sonde__model_add_input(model, input, &number);
     if (status == SONDE_OK)
         status = sonde__model_read_input(model, number);
     if (status == SONDE_OK)
-        status = finish(model);
+        status = sonde__model_finish(model);
     if (status != SONDE_OK) {
         sonde_model_close(model);
         return status;
@@ -218,14 +216,20 @@ sonde_status sonde_model_tensor(const sonde_model *model, size_t index, sonde_te
     return SONDE_OK;
 }
 
+bool sonde__model_lookup(const sonde_model *model, const char *name, size_t length, size_t *index)
+{
+    const sonde__record *record = sonde__model_named(model, name, length);
+    if (record)
+        *index = (size_t)(record - model->tensors);
+    return record != NULL;
+}
+
 sonde_status sonde_model_find(const sonde_model *model, const char *name, size_t *index)
 {
-    const sonde__record *record = name ? sonde__model_named(model, name, strlen(name)) : NULL;
-    if (!record)
+    if (!name || !sonde__model_lookup(model, name, strlen(name), index))
         return sonde__fail_at(model->context, SONDE_ERROR_NOT_FOUND,
                               model->input_count ? sonde__input_path(model->inputs[0]) : NULL, name,
                               -1, "there is no tensor '%.200s' in the model", name ? name : "");
-    *index = (size_t)(record - model->tensors);
     return SONDE_OK;
 }
 

@@ -91,6 +91,15 @@ sonde_status sonde__shards_open(sonde_model *model, const char *index_path,
  * sonde__free. */
 sonde_status sonde__model_in_folder(sonde_context *context, const char *folder, char **path);
 
+/* --- for those who work on open models ---------------------------------------------------------- */
+
+/* As sonde_model_find, without recording an error; the name need not end in NUL. */
+bool sonde__model_lookup(const sonde_model *model, const char *name, size_t length, size_t *index);
+/* Elements as they are stored, bit by bit, but row-major and with the lowest byte first; of blocks
+ * whole ones. Also of formats that are not read, and without the scale. */
+sonde_status sonde__model_read_stored(sonde_model *model, size_t index, uint64_t first,
+                                      uint64_t count, void *out);
+
 /* model.c, for fuzzers and tests: opens what is in memory; the format as for a file. */
 sonde_status sonde__model_open_memory(sonde_context *context, const char *name, const void *bytes,
                                       size_t size, sonde_model **model);

@@ -43,7 +43,8 @@ void sonde__model_decode(const sonde_model *model, const sonde__record *record, 
 /* Whether the bytes of the file are already what is asked for. */
 static bool as_stored(const sonde_model *model, const sonde__record *record, sonde__target target)
 {
-    if (model->storages[record->storage].about.big_endian)
+    if (model->storages[record->storage].about.big_endian &&
+        sonde__number_find((sonde_number)record->number)->elements == 1)
         return false;
     return target == SONDE__TO_SELF ||
            (target == SONDE__TO_F64 && record->number == SONDE_NUMBER_F64) ||
@@ -167,11 +168,9 @@ sonde_status sonde__model_read_as(sonde_model *model, size_t index, uint64_t fir
     return SONDE_OK;
 }
 
-sonde_status sonde_model_read(sonde_model *model, size_t index, uint64_t first, uint64_t count,
-                              sonde_dtype dtype, void *out)
+static sonde_status check_range(const sonde_model *model, size_t index, uint64_t first,
+                                uint64_t count)
 {
-    if (!model)
-        return SONDE_ERROR_ARGUMENT;
     if (index >= model->tensor_count)
         return sonde__fail(model->context, SONDE_ERROR_RANGE, "there is no tensor %zu of %zu",
                            index, model->tensor_count);
@@ -182,6 +181,27 @@ sonde_status sonde_model_read(sonde_model *model, size_t index, uint64_t first, 
                               "%llu",
                               (unsigned long long)count, (unsigned long long)first, record->name,
                               (unsigned long long)record->elements);
+    return SONDE_OK;
+}
+
+sonde_status sonde__model_read_stored(sonde_model *model, size_t index, uint64_t first,
+                                      uint64_t count, void *out)
+{
+    SONDE_TRY(check_range(model, index, first, count));
+    const unsigned block = sonde__number_find((sonde_number)model->tensors[index].number)->elements;
+    if (first % block != 0 || count % block != 0)
+        return sonde__fail(model->context, SONDE_ERROR_ARGUMENT,
+                           "blocks of %u elements are read whole", block);
+    return sonde__model_read_as(model, index, first, count, SONDE__TO_SELF, out);
+}
+
+sonde_status sonde_model_read(sonde_model *model, size_t index, uint64_t first, uint64_t count,
+                              sonde_dtype dtype, void *out)
+{
+    if (!model)
+        return SONDE_ERROR_ARGUMENT;
+    SONDE_TRY(check_range(model, index, first, count));
+    const sonde__record *record = &model->tensors[index];
     if ((dtype != SONDE_F32 && dtype != SONDE_F64) || (!out && count > 0))
         return sonde__fail(model->context, SONDE_ERROR_ARGUMENT,
                            "numbers are read as SONDE_F32 or SONDE_F64 into the caller's memory");

@@ -169,6 +169,7 @@ static uint64_t scale_index(const sonde__record *record, const blocks *over, con
     return index;
 }
 
+/* In float, as the makers of these formats do, so that F32 and F64 are the same numbers. */
 static void multiply(void *out, sonde__target target, size_t n, double scale)
 {
     float *floats = out;
@@ -178,7 +179,7 @@ static void multiply(void *out, sonde__target target, size_t n, double scale)
             floats[i] = (float)((double)floats[i] * scale);
     else
         for (size_t i = 0; i < n; i++)
-            doubles[i] *= scale;
+            doubles[i] = (double)(float)(doubles[i] * scale);
 }
 
 /* Runs of elements that share a scale: along the last dimension, to the end of its block. */

@@ -75,6 +75,14 @@ enum { SONDE__STAGING = 128 << 10 };
 /* What elements become: numbers of the caller, or their own format, lowest byte first. */
 typedef enum sonde__target { SONDE__TO_F64, SONDE__TO_F32, SONDE__TO_SELF } sonde__target;
 
+/* --- model.c ---------------------------------------------------------------------------------- */
+
+/* A model of nothing yet; NULL options: defaults. */
+sonde_status sonde__model_new(sonde_context *context, const sonde_model_options *options,
+                              sonde_model **model);
+/* After all inputs were read: what tensors have to do with each other. */
+sonde_status sonde__model_finish(sonde_model *model);
+
 /* --- model_add.c ------------------------------------------------------------------------------ */
 
 /* Room for `size` bytes, aligned for int64_t, that lives as long as the model. */
@@ -118,7 +126,8 @@ void sonde__model_decode(const sonde_model *model, const sonde__record *record, 
 /* Elements of a tensor that is not contiguous. */
 sonde_status sonde__model_gather(sonde_model *model, const sonde__record *record, uint64_t first,
                                  uint64_t count, sonde__target target, void *out);
-/* As sonde_model_read, without its checks; SONDE__TO_SELF leaves out the scale. */
+/* As sonde_model_read, without its checks; SONDE__TO_SELF leaves out the scale, and is for blocks
+ * that lie dense. */
 sonde_status sonde__model_read_as(sonde_model *model, size_t index, uint64_t first, uint64_t count,
                                   sonde__target target, void *out);
 

@@ -208,6 +208,18 @@ static sonde_status crc_of_stored(sonde_model *model, uint32_t storage, const ch
     return SONDE_OK;
 }
 
+static sonde_status fail_damaged(const sonde_model *model, uint32_t storage, const char *entry,
+                                 const char *what, uint64_t value, uint64_t claimed)
+{
+    const char *path = path_of(model, storage);
+    return sonde__fail_at(model->context, SONDE_ERROR_CORRUPT, path, entry,
+                          (int64_t)model->storages[storage].about.offset,
+                          "%s: %.200s is damaged: %s the archive says (0x%llx, not 0x%llx); fetch "
+                          "it again",
+                          path, entry ? entry : "", what, (unsigned long long)value,
+                          (unsigned long long)claimed);
+}
+
 sonde_status sonde__storage_verify(sonde_model *model, uint32_t storage, const char *item)
 {
     sonde__held *held = &model->storages[storage];
@@ -220,14 +232,12 @@ sonde_status sonde__storage_verify(sonde_model *model, uint32_t storage, const c
         SONDE_TRY(crc_of_deflated(model, storage, entry, &bytes, &crc));
     else
         SONDE_TRY(crc_of_stored(model, storage, entry, &crc));
-    if (bytes != held->about.bytes || crc != held->about.crc) {
-        const char *path = path_of(model, storage);
-        return sonde__fail_at(
-            model->context, SONDE_ERROR_CORRUPT, path, entry, (int64_t)held->about.offset,
-            "%s: %.200s is damaged: its checksum is %08lx, the archive says %08lx;"
-            " fetch it again",
-            path, entry ? entry : "", (unsigned long)crc, (unsigned long)held->about.crc);
-    }
+    if (bytes != held->about.bytes)
+        return fail_damaged(model, storage, entry, "it unpacks to more bytes than", bytes,
+                            held->about.bytes);
+    if (crc != held->about.crc)
+        return fail_damaged(model, storage, entry, "its checksum is not that which", crc,
+                            held->about.crc);
     held->verified = true;
     return SONDE_OK;
 }
