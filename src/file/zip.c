@@ -269,8 +269,11 @@ static sonde_status parse_entry(const sonde__zip *zip, directory *d, sonde__zip_
 
 static sonde_status parse_directory(sonde__zip *zip, directory *d)
 {
-    for (size_t i = 0; i < zip->count; i++)
+    for (size_t i = 0; i < zip->count; i++) {
         SONDE_TRY(parse_entry(zip, d, &zip->entries[i]));
+        zip->entries[i].member.index = i;
+        zip->checksums = zip->checksums || zip->entries[i].member.crc != 0;
+    }
     if (d->at != d->size)
         return fail(zip, d->offset + d->at, "the directory holds more than its entries");
     return SONDE_OK;
@@ -355,6 +358,11 @@ void sonde__zip_close(sonde__zip *zip)
     sonde__free(zip->context, zip->by_name);
     sonde__free(zip->context, zip->names);
     sonde__free(zip->context, zip);
+}
+
+bool sonde__zip_has_checksums(const sonde__zip *zip)
+{
+    return zip->checksums;
 }
 
 size_t sonde__zip_count(const sonde__zip *zip)

@@ -16,6 +16,7 @@ typedef struct sonde__zip_member {
     uint64_t packed, bytes;
     bool deflated;
     uint32_t crc;
+    size_t index; /* sonde__zip_at(zip, index) is this member */
 } sonde__zip_member;
 
 bool sonde__is_zip(const void *head, size_t size);
@@ -26,7 +27,9 @@ size_t sonde__zip_count(const sonde__zip *zip);
 const sonde__zip_member *sonde__zip_at(const sonde__zip *zip, size_t index);
 /* NULL when there is none of that name. */
 const sonde__zip_member *sonde__zip_find(const sonde__zip *zip, const char *name);
-/* A whole small member of at most `limit` bytes, its CRC checked; freed with sonde__free. */
+/* False where every checksum is 0: PyTorch can be told to write none (set_crc32_options). */
+bool sonde__zip_has_checksums(const sonde__zip *zip);
+/* A whole small member of at most `limit` bytes, its CRC checked (if there are any); freed with sonde__free. */
 sonde_status sonde__zip_read(const sonde__zip *zip, const sonde__zip_member *member, size_t limit,
                              uint8_t **bytes, size_t *size);
 

@@ -19,6 +19,7 @@ struct sonde__zip {
     const sonde__zip_entry **by_name; /* sorted */
     char *names;
     size_t count;
+    bool checksums;
 };
 
 /* Fields that a zip64 extra field widens. */
