@@ -23,7 +23,7 @@ typedef struct npy {
 
 static sonde_status read_npy(sonde_context *context, const sonde__source *source, npy *array)
 {
-    const sonde__npy_place place = {context, source->path, NULL, 0};
+    const sonde__npy_place place = {context, source->path, NULL, 0, false};
     size_t size = 0;
     array->path = source->path;
     SONDE_TRY(sonde__npy_header_size(&place, source->bytes, source->size, source->size, &size));

@@ -64,7 +64,7 @@ sonde_status sonde__model_read_npy(sonde_model *model, int number)
 {
     sonde_context *context = sonde__model_context(model);
     const sonde__input *input = sonde__model_input(model, number);
-    const sonde__npy_place place = {context, sonde__input_path(input), NULL, 0};
+    const sonde__npy_place place = {context, sonde__input_path(input), NULL, 0, false};
     const uint64_t size = sonde__input_size(input);
     sonde__npy array;
     SONDE_TRY(header_of_input(&place, input, &array));

@@ -123,7 +123,7 @@ static bool is_folder(const sonde__zip_member *member)
 static sonde_status read_member(const npz *file, const sonde__zip_member *member)
 {
     const sonde__npy_place place = {file->context, sonde__input_path(file->input), member->name,
-                                    member->deflated ? -1 : (int64_t)member->offset};
+                                    (int64_t)member->offset, member->deflated};
     uint8_t prefix[SONDE__NPY_PREFIX];
     const size_t got = member->bytes < sizeof prefix ? (size_t)member->bytes : sizeof prefix;
     size_t size = 0;

@@ -30,7 +30,7 @@ static sonde_status fault(const sonde__npy_place *place, sonde_status status, si
     va_start(arguments, format);
     sonde__vformat(text, sizeof text, format, arguments);
     va_end(arguments);
-    const int64_t offset = place->base < 0 ? -1 : place->base + (int64_t)at;
+    const int64_t offset = place->base + (place->packed ? 0 : (int64_t)at);
     return sonde__fail_at(place->context, status, place->path, place->item, offset, "%s%s%s: %s",
                           place->path, place->item ? ": " : "", place->item ? place->item : "",
                           text);

@@ -22,7 +22,8 @@ typedef struct sonde__npy_place {
     sonde_context *context;
     const char *path;
     const char *item; /* the member of an archive, or NULL */
-    int64_t base;     /* offset in the file of the first byte; -1: packed there */
+    int64_t base;     /* offset in the file of the first byte */
+    bool packed;      /* deflated there: no other byte has an offset of its own */
 } sonde__npy_place;
 
 typedef struct sonde__npy {
