@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -27,9 +28,20 @@ static void choose_libraries_settings(char **arguments)
         execv("/proc/self/exe", arguments);
 }
 
+/* Verbs that only read and write files answer before a second start would have loaded everything. */
+static bool computes(int count, char **arguments)
+{
+    static const char *const verbs[] = {"train", "resume", "demo", "spectrum", "keep"};
+    for (size_t i = 0; count > 1 && i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(arguments[1], verbs[i]) == 0)
+            return true;
+    return false;
+}
+
 int main(int count, char **arguments)
 {
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of the write, not the end */
-    choose_libraries_settings(arguments);
+    if (computes(count, arguments))
+        choose_libraries_settings(arguments);
     return sonde__cli_main(count, arguments);
 }

@@ -8,8 +8,9 @@
 #include "cli/verb.h"
 
 static const sonde__verb *const verbs[] = {
-    &sonde__verb_train, &sonde__verb_resume, &sonde__verb_show,   &sonde__verb_report,
-    &sonde__verb_demo,  &sonde__verb_data,   &sonde__verb_models,
+    &sonde__verb_train, &sonde__verb_resume, &sonde__verb_show,    &sonde__verb_report,
+    &sonde__verb_demo,  &sonde__verb_data,   &sonde__verb_models,  &sonde__verb_spectrum,
+    &sonde__verb_keep,  &sonde__verb_diff,   &sonde__verb_convert,
 };
 
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
@@ -95,6 +96,10 @@ static sonde_status work_context(const sonde__verb *verb, const sonde__call *cal
     sonde_context_options_init(&options);
     if (verb && verb->trains && call->config.threads > 0 && call->config.threads <= 1024)
         options.threads = (int)call->config.threads;
+    if (verb && call->values.threads > 0)
+        options.threads = (int)(call->values.threads < 1024 ? call->values.threads : 1024);
+    if (verb && call->values.memory > 0)
+        options.memory_limit = (size_t)call->values.memory;
     return sonde_context_create(&options, context);
 }
 
@@ -134,9 +139,12 @@ static int call_verb(const sonde__verb *verb, int count, char **arguments)
                           .options = verb->options,
                           .values = &call.values,
                           .config = verb->trains ? &call.config : NULL,
-                          .positional = verb->positional};
+                          .positional = verb->positional,
+                          .most = verb->most};
     const sonde_status status = sonde__parse_arguments(call.context, &parse, count, arguments);
     call.positional = parse.value;
+    call.positionals = parse.values_given;
+    call.positional_count = parse.given;
     if (parse.help) {
         sonde__help_verb(stdout, verb);
         exit_status = flushed(SONDE__EXIT_DONE);
@@ -145,6 +153,11 @@ static int call_verb(const sonde__verb *verb, int count, char **arguments)
         exit_status = status == SONDE_ERROR_MEMORY ? SONDE__EXIT_FAILED : SONDE__EXIT_USAGE;
     } else if (verb->positional && !call.positional) {
         exit_status = sonde__cli_usage("which %s? write sonde %s", verb->positional, verb->usage);
+    } else if (call.positional_count < verb->least) {
+        exit_status =
+            sonde__cli_usage("`sonde %s` takes two names, and there is only \"%s\"; write "
+                             "sonde %s",
+                             verb->name, call.positional, verb->usage);
     } else {
         exit_status = run_verb(verb, &call);
     }

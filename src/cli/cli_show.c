@@ -1,10 +1,14 @@
-/* `sonde show`: what was decided in a run, and why, from its store alone. */
+/*
+ * `sonde show`: what was decided in a run, and why, from its store alone. Anything that is not a run
+ * is shown as a model file (cli_show_model.c).
+ */
 #include "cli/verb.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/path.h"
 #include "report/words.h"
 
 sonde_status sonde__cli_read_run(sonde_context *context, const char *folder, sonde__store **store,
@@ -30,7 +34,15 @@ static void print_run(const sonde__record *record)
     sonde__print_layers(stdout, record);
 }
 
-static int run_show(sonde__call *call)
+bool sonde__cli_is_run(sonde_context *context, const char *path)
+{
+    char *database = sonde__path_join(context, path, "run.sqlite");
+    const bool found = database && sonde__path_exists(database);
+    sonde__free(context, database);
+    return found;
+}
+
+static int show_run(sonde__call *call)
 {
     sonde__store *store = NULL;
     sonde__record record = {0};
@@ -47,20 +59,35 @@ static int run_show(sonde__call *call)
     return exit_status;
 }
 
+static int run_show(sonde__call *call)
+{
+    if (sonde__cli_is_run(call->context, call->positional))
+        return show_run(call);
+    return sonde__cli_show_model(call);
+}
+
 static const sonde__option options[] = {
-    {SONDE__OPTION_FLAG, "json", 0, "", "print one JSON object, the same as `sonde train --json`",
+    {SONDE__OPTION_FLAG, "all", 0, "", "show all of a model's metadata",
+     offsetof(sonde__values, all)},
+    {SONDE__OPTION_FLAG, "json", 0, "",
+     "print one JSON object; of a run the same as `sonde train --json`",
      offsetof(sonde__values, json)},
     {SONDE__OPTION_TEXT, NULL, 0, NULL, NULL, 0},
 };
 
 const sonde__verb sonde__verb_show = {
     .name = "show",
-    .summary = "shows what was decided in a run, and why",
-    .usage = "show RUN [OPTIONS]",
-    .examples = "    sonde show runs/a\n"
-                "    sonde show runs/a --json\n",
-    .about = "A run can be looked at while it trains.\n",
+    .summary = "shows what a model file holds, or what was decided in a run",
+    .usage = "show RUN | MODEL [OPTIONS]",
+    .examples =
+        "    sonde show model.safetensors                  tensors, shapes, formats, sizes\n"
+        "    sonde show model.safetensors.index.json       a sharded model; its folder works too\n"
+        "    sonde show checkpoint.pt --json\n"
+        "    sonde show runs/a                             the decisions of a run, and why\n",
+    .about = "Reads safetensors, PyTorch (.pt, .pth, .bin, .ckpt), .npy, .npz and GGUF. Nothing in "
+             "a\nfile is executed, and no number is read, only the file's directory.\n"
+             "A run can be looked at while it trains.\n",
     .options = options,
-    .positional = "RUN",
+    .positional = "RUN or MODEL",
     .run = run_show,
 };

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 static atomic_int caught;
+static _Atomic(sonde_context *) cancelled_context;
 static sigset_t awaited;
 
 /* The user insists: the live line is left behind, and the signal's default ends the process. */
@@ -37,9 +38,13 @@ static void *take_signals(void *unused)
     for (;;) {
         int number = 0;
         int expected = 0;
-        if (sigwait(&awaited, &number) == 0 &&
-            !atomic_compare_exchange_strong(&caught, &expected, number))
+        if (sigwait(&awaited, &number) != 0)
+            continue;
+        if (!atomic_compare_exchange_strong(&caught, &expected, number))
             end_now(number);
+        sonde_context *context = atomic_load(&cancelled_context);
+        if (context)
+            sonde_context_cancel(context);
     }
     return NULL;
 }
@@ -63,6 +68,11 @@ void sonde__interrupt_install(void)
         pthread_detach(taker);
     else
         pthread_sigmask(SIG_SETMASK, &mask, NULL); /* then a signal ends the run at once */
+}
+
+void sonde__interrupt_cancels(sonde_context *context)
+{
+    atomic_store(&cancelled_context, context);
 }
 
 int sonde__interrupt_signal(void)

@@ -141,19 +141,28 @@ void sonde__live_init(sonde__live *live, bool quiet)
     live->colour = !quiet && sonde__terminal_colour(STDERR_FILENO);
 }
 
+bool sonde__live_due(const sonde__live *live)
+{
+    return !live->drawn || sonde__seconds() - live->last_draw >= redraw_seconds;
+}
+
+void sonde__live_show(sonde__live *live, const char *line)
+{
+    fprintf(stderr, "\r%s\033[K", line);
+    fflush(stderr);
+    live->drawn = true;
+    live->last_draw = sonde__seconds();
+}
+
 static void draw(sonde__live *live, const sonde__train_progress *progress)
 {
     char line[1024];
-    const double now = sonde__seconds();
-    if (live->drawn && now - live->last_draw < redraw_seconds)
+    if (!sonde__live_due(live))
         return;
     /* One column is left free: a full last column makes some terminals wrap. */
     const int width = sonde__terminal_width(STDERR_FILENO, 80) - 1;
     sonde__live_format(progress, width, live->colour, line, sizeof line);
-    fprintf(stderr, "\r%s\033[K", line);
-    fflush(stderr);
-    live->drawn = true;
-    live->last_draw = now;
+    sonde__live_show(live, line);
 }
 
 static void plain(sonde__live *live, const sonde__train_progress *progress)

@@ -1,6 +1,7 @@
 /* Parsing of options, and the nearest name for a mistyped one; see options.h. */
 #include "cli/options.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -129,6 +130,28 @@ static sonde_status set_flag(sonde_context *context, const char *name, const cha
     return SONDE_OK;
 }
 
+bool sonde__parse_size(const char *text, int64_t *bytes)
+{
+    static const char units[] = "KMGT";
+    char number[32];
+    double value, factor = 1;
+    const size_t digits = strspn(text, "0123456789.");
+    const char *unit = text + digits;
+    if (digits == 0 || digits >= sizeof number)
+        return false;
+    snprintf(number, sizeof number, "%.*s", (int)digits, text);
+    const char *known = *unit ? strchr(units, toupper((unsigned char)*unit)) : NULL;
+    for (const char *step = units; known && step <= known; step++)
+        factor *= 1024;
+    unit += known ? 1 : 0;
+    if (strcmp(unit, "") != 0 && strcmp(unit, "B") != 0 && (!known || strcmp(unit, "iB") != 0))
+        return false;
+    if (!sonde__parse_double(number, &value) || !(value * factor >= 1) || value * factor > 9e18)
+        return false;
+    *bytes = (int64_t)(value * factor);
+    return true;
+}
+
 static sonde_status set_own(sonde_context *context, const sonde__parse *parse,
                             const sonde__option *option, cursor *at)
 {
@@ -144,6 +167,14 @@ static sonde_status set_own(sonde_context *context, const sonde__parse *parse,
         return SONDE_OK;
     }
     int64_t number;
+    if (option->type == SONDE__OPTION_SIZE) {
+        if (!sonde__parse_size(at->value, &number))
+            return sonde__fail(context, SONDE_ERROR_ARGUMENT,
+                               "option --%s is \"%s\"; it takes a size such as 512M or 2G",
+                               option->name, at->value);
+        *(int64_t *)target = number;
+        return SONDE_OK;
+    }
     if (!sonde__parse_int64(at->value, &number) || number < 0)
         return sonde__fail(context, SONDE_ERROR_ARGUMENT,
                            "option --%s is \"%s\"; it takes a whole number, 0 or more",
@@ -225,21 +256,30 @@ static sonde_status short_option(sonde_context *context, sonde__parse *parse, cu
     return set_own(context, parse, option, at);
 }
 
-static sonde_status positional(sonde_context *context, sonde__parse *parse, const char *argument)
+/* Positionals are gathered at the front of the arguments, behind which nothing is looked at twice. */
+static sonde_status positional(sonde_context *context, sonde__parse *parse, char **arguments,
+                               int index)
 {
+    char *argument = arguments[index];
+    const int most = parse->most > 0 ? parse->most : 1;
     if (!parse->positional)
         return sonde__fail(context, SONDE_ERROR_ARGUMENT,
                            "`sonde %s` takes only options, and \"%s\" is none; `sonde help %s` "
                            "lists them",
                            parse->verb, argument, parse->verb);
-    if (parse->value)
+    if (parse->given == most && most == 1)
         return sonde__fail(context, SONDE_ERROR_ARGUMENT,
                            "`sonde %s` takes one %s, and \"%s\" is a second one", parse->verb,
                            parse->positional, argument);
+    if (parse->given == most)
+        return sonde__fail(context, SONDE_ERROR_ARGUMENT,
+                           "`sonde %s` takes %s, and \"%s\" is one name more", parse->verb,
+                           parse->positional, argument);
     if (!argument[0])
-        return sonde__fail(context, SONDE_ERROR_ARGUMENT, "the %s is empty; name a folder",
+        return sonde__fail(context, SONDE_ERROR_ARGUMENT, "the %s is empty; name a file or folder",
                            parse->positional);
-    parse->value = argument;
+    arguments[parse->given++] = argument;
+    parse->value = arguments[0];
     return SONDE_OK;
 }
 
@@ -247,12 +287,14 @@ sonde_status sonde__parse_arguments(sonde_context *context, sonde__parse *parse,
                                     char **arguments)
 {
     cursor at = {.count = count, .arguments = arguments};
+    parse->values_given = arguments;
+    parse->given = 0;
     bool only_positional = false;
     for (; at.index < count; at.index++) {
         const char *argument = arguments[at.index];
         at.value = NULL;
         if (only_positional || argument[0] != '-' || !argument[1])
-            SONDE_TRY(positional(context, parse, argument));
+            SONDE_TRY(positional(context, parse, arguments, at.index));
         else if (strcmp(argument, "--") == 0)
             only_positional = true;
         else if (argument[1] == '-')

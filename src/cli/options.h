@@ -10,9 +10,10 @@
 #include "run/config.h"
 
 typedef enum sonde__option_type {
-    SONDE__OPTION_FLAG,   /* bool */
-    SONDE__OPTION_TEXT,   /* const char *: points into the arguments */
-    SONDE__OPTION_INTEGER /* int64_t, not negative */
+    SONDE__OPTION_FLAG,    /* bool */
+    SONDE__OPTION_TEXT,    /* const char *: points into the arguments */
+    SONDE__OPTION_INTEGER, /* int64_t, not negative */
+    SONDE__OPTION_SIZE     /* int64_t, bytes: "2G", "512M", "65536" */
 } sonde__option_type;
 
 typedef struct sonde__option {
@@ -30,13 +31,19 @@ typedef struct sonde__parse {
     void *values;                 /* the struct that the options' offsets point into */
     sonde__config *config;        /* NULL: fields of the configuration are no options here */
     const char *positional;       /* its name in messages, "RUN"; NULL: none is taken */
-    const char *value;            /* of the positional; NULL when it was not given */
+    int most;                     /* positionals that are taken; 0 means 1 */
+    const char *value;            /* the first positional; NULL when none was given */
+    char **values_given;          /* all of them: the front of the arguments, which are reordered */
+    int given;                    /* how many */
     bool help;                    /* --help or -h was given */
 } sonde__parse;
 
 /* SONDE_ERROR_ARGUMENT with one line that says what would be right. */
 sonde_status sonde__parse_arguments(sonde_context *context, sonde__parse *parse, int count,
                                     char **arguments);
+
+/* Bytes as "512M", "2G" or "1.5GiB" (powers of 1024); false for anything else. */
+bool sonde__parse_size(const char *text, int64_t *bytes);
 
 /* The candidate nearest to `word`, or NULL when none is near. `next` gives the i-th candidate. */
 typedef const char *(*sonde__candidate_fn)(const void *user, int index);

@@ -4,102 +4,34 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "cli/live.h"
-#include "report/words.h"
+#include "cli/paper.h"
 
-enum { INDENT = 8, ROWS_MAX = 60 };
-
-/* What the stream can show: columns and colours. */
-typedef struct paper {
-    FILE *to;
-    int width;
-    bool colour;
-} paper;
-
-static paper paper_of(FILE *to)
-{
-    paper sheet = {.to = to};
-    const int width = sonde__terminal_width(fileno(to), 96);
-    sheet.width = width < 40 ? 40 : width > 100 ? 100 : width;
-    sheet.colour = sonde__terminal_colour(fileno(to));
-    return sheet;
-}
-
-/* Columns of a UTF-8 text: bytes that begin a character. */
-static int columns(const char *text, size_t bytes)
-{
-    int count = 0;
-    for (size_t i = 0; i < bytes; i++)
-        count += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return count;
-}
-
-/* Wraps at spaces; lines after the first begin at `indent`. */
-static void wrapped(const paper *sheet, char *text, int indent)
-{
-    int used = 0;
-    sonde__cli_plain(text);
-    while (*text) {
-        const size_t word = strcspn(text, " ");
-        const int wide = columns(text, word);
-        if (used && used + 1 + wide > sheet->width - indent) {
-            fprintf(sheet->to, "\n%*s", indent, "");
-            used = 0;
-        }
-        if (used)
-            fputc(' ', sheet->to);
-        fwrite(text, 1, word, sheet->to);
-        used += wide + (used ? 1 : 0);
-        text += word;
-        text += strspn(text, " ");
-    }
-    fputc('\n', sheet->to);
-}
-
-static void print_words(const paper *sheet, sonde__words *words)
-{
-    static const char *const tones[] = {"", "\033[32m", "\033[33m", "\033[31m"};
-    sonde__cli_plain(words->sure);
-    fprintf(sheet->to, "%s%-*s%s%s\n", sheet->colour ? "\033[1m" : "", INDENT, words->topic,
-            words->answer, sheet->colour ? "\033[0m" : "");
-    if (words->sure[0]) {
-        fprintf(sheet->to, "%*s%s", INDENT, "", sheet->colour ? tones[words->tone] : "");
-        fprintf(sheet->to, "%s.%s\n", words->sure, sheet->colour ? "\033[0m" : "");
-    }
-    for (int i = 0; i < words->line_count; i++) {
-        fprintf(sheet->to, "%*s", INDENT, "");
-        wrapped(sheet, words->lines[i], INDENT);
-    }
-}
+enum { ROWS_MAX = 60 };
 
 void sonde__print_decisions(FILE *to, const sonde__record *record)
 {
-    const paper sheet = paper_of(to);
+    const sonde__paper paper = sonde__paper_of(to);
     sonde__words words;
     sonde__warnings warnings;
     char line[SONDE__WORDS_LINE], kept[sizeof record->summary.folder + 32];
     sonde__words_keep(record, &words);
-    print_words(&sheet, &words);
+    sonde__paper_words(&paper, &words);
     if (record->epoch_count && record->summary.decision.keep.epoch >= 0) {
         snprintf(kept, sizeof kept, "%s/kept.safetensors", record->summary.folder);
         sonde__cli_plain(kept);
-        fprintf(to, "%*s%s\n", INDENT, "", kept);
+        fprintf(to, "%*s%s\n", SONDE__INDENT, "", kept);
     }
     sonde__words_stop(record, &words);
-    print_words(&sheet, &words);
+    sonde__paper_words(&paper, &words);
     sonde__words_skip(record, &words);
-    print_words(&sheet, &words);
+    sonde__paper_words(&paper, &words);
     sonde__words_test(record, line, sizeof line);
-    fprintf(to, "%-*s", INDENT, "Test");
-    wrapped(&sheet, line, INDENT);
+    fprintf(to, "%-*s", SONDE__INDENT, "Test");
+    sonde__paper_wrapped(&paper, line, SONDE__INDENT);
     sonde__words_warnings(record, &warnings);
-    for (int i = 0; i < warnings.count; i++) {
-        fprintf(to, "%s%-*s%s", sheet.colour ? "\033[33m" : "", INDENT, "Warning",
-                sheet.colour ? "\033[0m" : "");
-        wrapped(&sheet, warnings.lines[i], INDENT);
-    }
+    for (int i = 0; i < warnings.count; i++)
+        sonde__paper_warning(&paper, warnings.lines[i]);
 }
 
 static void cell(FILE *to, int width, const char *format, double value)

@@ -17,15 +17,18 @@ enum { SONDE__EXIT_DONE = 0, SONDE__EXIT_FAILED = 1, SONDE__EXIT_USAGE = 2 };
 /* Values of all verbs' own options; each verb lists those it takes. */
 typedef struct sonde__values {
     const char *run, *output, *folder;
-    int64_t epochs;
-    bool json, quiet;
+    const char *layers, *conv, *base, *csv, *html, *false_alarm, *keep_by, *window;
+    int64_t epochs, threads, memory;
+    bool json, quiet, all, fast, spectra, held, force;
 } sonde__values;
 
 typedef struct sonde__call {
     sonde_context *context;
     sonde__values values;
     sonde__config config;   /* for verbs that train */
-    const char *positional; /* NULL: not given */
+    const char *positional; /* the first one; NULL: not given */
+    char **positionals;     /* all of them, `positional_count` */
+    int positional_count;
 } sonde__call;
 
 typedef struct sonde__verb {
@@ -36,12 +39,14 @@ typedef struct sonde__verb {
     const sonde__option *options;
     bool trains;                        /* takes the run's configuration as options */
     const char *positional;             /* "RUN", or NULL */
+    int least, most;                    /* positionals wanted; 0 means 1 */
     void (*prepare)(sonde__call *call); /* own defaults before parsing; may be NULL */
     int (*run)(sonde__call *call);
 } sonde__verb;
 
 extern const sonde__verb sonde__verb_train, sonde__verb_resume, sonde__verb_show,
-    sonde__verb_report, sonde__verb_demo, sonde__verb_data, sonde__verb_models;
+    sonde__verb_report, sonde__verb_demo, sonde__verb_data, sonde__verb_models,
+    sonde__verb_spectrum, sonde__verb_keep, sonde__verb_diff, sonde__verb_convert;
 
 /* The i-th verb, or NULL past the end. */
 const sonde__verb *sonde__verb_at(int index);
@@ -69,6 +74,10 @@ sonde_status sonde__json_run(sonde_context *context, FILE *to, const sonde__reco
 int sonde__cli_train_into(sonde__call *call, const char *folder, bool resume);
 /* Data set and model are known names, and the configuration is sound. */
 int sonde__cli_check_config(sonde__call *call);
+/* cli_show_model.c: a model file's tensors. */
+int sonde__cli_show_model(sonde__call *call);
+/* True for a folder that holds a run. */
+bool sonde__cli_is_run(sonde_context *context, const char *path);
 /* cli_show.c: opens a run to read, and reads all of it. */
 sonde_status sonde__cli_read_run(sonde_context *context, const char *folder, sonde__store **store,
                                  sonde__record *record);

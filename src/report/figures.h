@@ -18,6 +18,23 @@ void sonde__figures_epochs(sonde__text *text, const sonde__record *record);
 /* figures_spectrum.c: distance over threshold per layer, and eigenvalues against the law. */
 void sonde__figure_distance(sonde__text *text, const sonde__record *record);
 void sonde__figures_eigenvalues(sonde__text *text, const sonde__record *record);
+/* figures_density.c: one spectrum. Ascending eigenvalues X = s^2 / N and what was judged of them. */
+typedef struct sonde__density {
+    const sonde_spectrum_report *report;
+    const double *eigenvalues;
+    size_t count;
+    bool
+        detailed; /* with the edge, and a logarithmic axis where a linear one would crush the bulk */
+} sonde__density;
+
+/* Key and plot inside an open figure: the histogram of the bulk against the law, edge and spikes. */
+void sonde__figure_density(sonde__text *text, const char *id, const char *title,
+                           const char *description, const sonde__density *density);
+/* The same for the tail: the share of eigenvalues above x, and the fitted power law from xmin on. */
+void sonde__figure_tail(sonde__text *text, const char *id, const char *title,
+                        const char *description, const sonde__density *density,
+                        const sonde_spectrum_shape_report *shape);
+
 /* figures_time.c: where the time went. */
 void sonde__figure_time(sonde__text *text, const sonde__record *record);
 

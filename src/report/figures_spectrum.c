@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMED = 5, SHOWN_LEAST = 4, SHOWN_MOST = 6, BINS_MAX = 48, CURVE = 240 };
+enum { NAMED = 5, SHOWN_LEAST = 4, SHOWN_MOST = 6 };
 
 /* Layers by their newest ratio, largest first; those that cannot be judged at the end. */
 typedef struct ranked {
@@ -164,96 +164,10 @@ void sonde__figure_distance(sonde__text *text, const sonde__record *record)
 
 /* ---- eigenvalues against the law ------------------------------------------------------------- */
 
-typedef struct histogram {
-    size_t bulk, count, beyond; /* bulk eigenvalues, all, and spikes right of the plot */
-    double low, high, width, tallest;
-    int bins;
-    double density[BINS_MAX];
-} histogram;
-
-static histogram bulk_histogram(const sonde__layer_row *row)
-{
-    histogram h = {.count = row->eigenvalue_count};
-    const sonde_spectrum_report *r = &row->report;
-    const size_t spikes = r->spikes > 0 ? (size_t)r->spikes : 0;
-    h.bulk = spikes < h.count ? h.count - spikes : h.count;
-    h.low = fmin(row->eigenvalues[0], r->mp_low);
-    h.high = fmax(row->eigenvalues[h.bulk - 1], fmax(r->mp_high, r->edge));
-    h.high += 0.12 * (h.high - fmin(h.low, 0));
-    if (h.low < 0.3 * h.high)
-        h.low = fmin(0, h.low);
-    h.bins = (int)fmin(BINS_MAX, fmax(10, 1.8 * sqrt((double)h.bulk)));
-    h.width = (h.high - h.low) / h.bins;
-    if (!(h.width > 0))
-        return (histogram){0};
-    for (size_t i = 0; i < h.bulk; i++) {
-        const int bin = (int)fmin(h.bins - 1, fmax(0, (row->eigenvalues[i] - h.low) / h.width));
-        h.density[bin] += 1 / ((double)h.bulk * h.width);
-    }
-    for (int i = 0; i < h.bins; i++)
-        h.tallest = fmax(h.tallest, h.density[i]);
-    for (size_t i = h.bulk; i < h.count; i++)
-        h.beyond += row->eigenvalues[i] > h.high ? 1u : 0u;
-    return h;
-}
-
-static void draw_law(sonde__plot *plot, const sonde_spectrum_report *report)
-{
-    double x[CURVE], y[CURVE];
-    for (int i = 0; i < CURVE; i++) {
-        const double share = i / (CURVE - 1.0);
-        x[i] = report->mp_low + share * (report->mp_high - report->mp_low);
-        y[i] = sonde_marchenko_pastur_density(x[i], report->mp_low, report->mp_high);
-        if (y[i] > plot->y.high)
-            y[i] = (double)NAN;
-    }
-    sonde__plot_line(plot, x, y, CURVE, "s2");
-}
-
-static double law_peak(const sonde_spectrum_report *report)
-{
-    double peak = 0;
-    for (int i = 0; i < CURVE; i++) {
-        const double x = report->mp_low + (i + 0.5) / CURVE * (report->mp_high - report->mp_low);
-        const double y = sonde_marchenko_pastur_density(x, report->mp_low, report->mp_high);
-        if (isfinite(y))
-            peak = fmax(peak, y);
-    }
-    return peak;
-}
-
-static void draw_bars(sonde__plot *plot, const histogram *h, const sonde__layer_row *row)
-{
-    for (int i = 0; i < h->bins; i++) {
-        char tooltip[96];
-        const double from = h->low + i * h->width;
-        snprintf(tooltip, sizeof tooltip, "%.4g to %.4g: %.0f eigenvalues", from, from + h->width,
-                 h->density[i] * (double)h->bulk * h->width);
-        if (h->density[i] > 0)
-            sonde__plot_bar(plot, from, from + h->width, h->density[i], "bulk", tooltip);
-    }
-    for (size_t i = h->bulk; i < h->count; i++)
-        if (row->eigenvalues[i] <= h->high)
-            sonde__plot_bar(plot, row->eigenvalues[i] - 0.004 * (h->high - h->low),
-                            row->eigenvalues[i] + 0.004 * (h->high - h->low), h->tallest / 3,
-                            "spike", "spike");
-}
-
-static void eigenvalue_key(sonde__text *text, const sonde__layer_row *row)
-{
-    sonde__key_open(text);
-    sonde__key_entry(text, "bulk", "bar", "eigenvalues");
-    sonde__key_entry(text, "s2", "line", "Marchenko-Pastur law");
-    if (row->report.spikes > 0)
-        sonde__key_entry(text, "spike", "bar", "spikes");
-    sonde__key_close(text);
-}
-
 static void figure_eigenvalues(sonde__text *text, const sonde__layer_row *row, size_t index)
 {
     char title[SONDE_LAYER_NAME_MAX + 32], subtitle[400], id[32];
     const sonde_spectrum_report *r = &row->report;
-    const histogram h = bulk_histogram(row);
     const double ratio = sonde__layer_ratio(row);
     snprintf(title, sizeof title, "Spectrum of %s", row->layer);
     int used =
@@ -267,32 +181,11 @@ static void figure_eigenvalues(sonde__text *text, const sonde__layer_row *row, s
         snprintf(subtitle + used, sizeof subtitle - (size_t)used, "not judged, %s.",
                  sonde_validity_sentence(r->validity));
     sonde__figure_open(text, title, subtitle);
-    if (h.bins) {
-        sonde__plot plot;
-        eigenvalue_key(text, row);
-        snprintf(id, sizeof id, "eigen%zu", index);
-        sonde__plot_open(&plot, text, id, title, subtitle);
-        plot.x = (sonde__axis){.low = h.low,
-                               .high = h.high,
-                               .label = "eigenvalue of W W\xE1\xB5\x80 / N",
-                               .suffix = ""};
-        plot.y = (sonde__axis){.low = 0,
-                               .label = "density",
-                               .suffix = "",
-                               .high = 1.12 * fmax(h.tallest, fmin(law_peak(r), 1.6 * h.tallest))};
-        sonde__plot_axes(&plot);
-        draw_bars(&plot, &h, row);
-        draw_law(&plot, r);
-        if (h.beyond) {
-            char note[96];
-            snprintf(note, sizeof note, "%zu spike%s further right, up to %.3g \xE2\x86\x92",
-                     h.beyond, h.beyond == 1 ? "" : "s", row->eigenvalues[h.count - 1]);
-            sonde__plot_note(&plot, note);
-        }
-        sonde__plot_close(&plot);
-    } else {
-        sonde__text_add(text, "<p class=\"none\">All eigenvalues are equal.</p>\n");
-    }
+    snprintf(id, sizeof id, "eigen%zu", index);
+    sonde__figure_density(text, id, title, subtitle,
+                          &(sonde__density){.report = r,
+                                            .eigenvalues = row->eigenvalues,
+                                            .count = row->eigenvalue_count});
     sonde__figure_close(text);
 }
 

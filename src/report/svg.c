@@ -432,6 +432,16 @@ void sonde__plot_diamond(sonde__plot *plot, double x, double y, const char *clas
     sonde__text_add(plot->text, "</path>\n");
 }
 
+void sonde__plot_dot(sonde__plot *plot, double x, double y, const char *class, const char *tooltip)
+{
+    if (!isfinite(x) || !isfinite(y))
+        return;
+    sonde__text_format(plot->text, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\">", class,
+                       place_x(plot, x), place_y(plot, y));
+    tooltip_of(plot->text, tooltip);
+    sonde__text_add(plot->text, "</circle>\n");
+}
+
 void sonde__plot_note(sonde__plot *plot, const char *text)
 {
     sonde__text_format(plot->text,

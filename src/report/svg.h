@@ -69,6 +69,8 @@ void sonde__plot_upright(sonde__plot *plot, double x, const char *label, const c
 void sonde__plot_level(sonde__plot *plot, double y, const char *label, const char *class);
 void sonde__plot_diamond(sonde__plot *plot, double x, double y, const char *class,
                          const char *tooltip);
+/* One dot with its own tooltip. */
+void sonde__plot_dot(sonde__plot *plot, double x, double y, const char *class, const char *tooltip);
 /* Text inside the box at the upper right. */
 void sonde__plot_note(sonde__plot *plot, const char *text);
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void head(sonde__text *text, const char *const *columns)
+void sonde__table_open(sonde__text *text, const char *const *columns)
 {
     sonde__text_add(text, "<div class=\"scroll\"><table><thead><tr>");
     for (; *columns; columns++) {
@@ -17,20 +17,19 @@ static void head(sonde__text *text, const char *const *columns)
     sonde__text_add(text, "</tr></thead><tbody>\n");
 }
 
-static void tail(sonde__text *text)
+void sonde__table_close(sonde__text *text)
 {
     sonde__text_add(text, "</tbody></table></div>\n");
 }
 
-static void cell_text(sonde__text *text, const char *class, const char *value)
+void sonde__table_text(sonde__text *text, const char *class, const char *value)
 {
     sonde__text_format(text, class[0] ? "<td class=\"%s\">" : "<td>", class);
     sonde__text_html(text, value);
     sonde__text_add(text, "</td>");
 }
 
-/* A dash where the number is not known. */
-static void cell_number(sonde__text *text, const char *format, double value)
+void sonde__table_number(sonde__text *text, const char *format, double value)
 {
     char buffer[64] = "\xE2\x80\x93";
     if (isfinite(value)) {
@@ -41,7 +40,7 @@ static void cell_number(sonde__text *text, const char *format, double value)
         else
             snprintf(buffer, sizeof buffer, "%.0f", value);
     }
-    cell_text(text, "", buffer);
+    sonde__table_text(text, "", buffer);
 }
 
 static void layer_row(sonde__text *text, const sonde__layer_row *row)
@@ -51,20 +50,20 @@ static void layer_row(sonde__text *text, const sonde__layer_row *row)
     const bool judged = r->validity == SONDE_VALID;
     snprintf(shape, sizeof shape, "%zu \xC3\x97 %zu", r->rows, r->cols);
     sonde__text_add(text, row->over ? "<tr class=\"over\">" : "<tr>");
-    cell_text(text, "", row->layer);
-    cell_text(text, "", shape);
-    cell_text(text, "", sonde_spectrum_type_name(r->type));
-    cell_number(text, "%.0f", r->spikes);
-    cell_number(text, "%.4g", r->distance);
-    cell_number(text, "%.4g", judged ? r->statistic : (double)NAN);
-    cell_number(text, "%.4g", judged ? row->threshold : (double)NAN);
-    cell_number(text, "%.2f", sonde__layer_ratio(row));
-    cell_number(text, "%.4g", r->largest);
-    cell_number(text, "%.4g", r->stable_rank);
-    cell_text(text, "text",
-              row->over ? "over its threshold"
-              : judged  ? "under its threshold"
-                        : sonde_validity_sentence(r->validity));
+    sonde__table_text(text, "", row->layer);
+    sonde__table_text(text, "", shape);
+    sonde__table_text(text, "", sonde_spectrum_type_name(r->type));
+    sonde__table_number(text, "%.0f", r->spikes);
+    sonde__table_number(text, "%.4g", r->distance);
+    sonde__table_number(text, "%.4g", judged ? r->statistic : (double)NAN);
+    sonde__table_number(text, "%.4g", judged ? row->threshold : (double)NAN);
+    sonde__table_number(text, "%.2f", sonde__layer_ratio(row));
+    sonde__table_number(text, "%.4g", r->largest);
+    sonde__table_number(text, "%.4g", r->stable_rank);
+    sonde__table_text(text, "text",
+                      row->over ? "over its threshold"
+                      : judged  ? "under its threshold"
+                                : sonde_validity_sentence(r->validity));
     sonde__text_add(text, "</tr>\n");
 }
 
@@ -74,11 +73,11 @@ void sonde__report_table_layers(sonde__text *text, const sonde__record *record)
                                           "Spikes",      "Distance", "Statistic",
                                           "Threshold",   "Ratio",    "Largest eigenvalue",
                                           "Stable rank", "Verdict",  NULL};
-    head(text, columns);
+    sonde__table_open(text, columns);
     for (size_t i = 0; i < record->layer_count; i++)
         if (sonde__record_first_of_layer(record, i))
             layer_row(text, sonde__record_newest(record, record->layers[i].layer));
-    tail(text);
+    sonde__table_close(text);
 }
 
 static void epoch_row(sonde__text *text, const sonde__record *record, const sonde__epoch_row *row,
@@ -94,18 +93,18 @@ static void epoch_row(sonde__text *text, const sonde__record *record, const sond
             value = (*score)->score.value;
     sonde__text_add(
         text, row->epoch == record->summary.decision.keep.epoch ? "<tr class=\"chosen\">" : "<tr>");
-    cell_number(text, "%.0f", (double)row->epoch);
-    cell_number(text, "%.4g", row->train_loss);
-    cell_number(text, "%.2f", 100 * row->train_accuracy);
-    cell_number(text, "%.2f", 100 * row->test_accuracy);
-    cell_number(text, "%.4g", value);
-    cell_number(text, "%.2f",
-                row->examples > 0 ? 100 * (double)row->active / (double)row->examples
-                                  : (double)NAN);
-    cell_number(text, "%.4g", row->learning_rate);
-    cell_number(text, "%.4g", row->gradient_norm);
-    cell_number(text, "%.2f", row->seconds);
-    cell_number(text, "%.0f", row->images_per_second);
+    sonde__table_number(text, "%.0f", (double)row->epoch);
+    sonde__table_number(text, "%.4g", row->train_loss);
+    sonde__table_number(text, "%.2f", 100 * row->train_accuracy);
+    sonde__table_number(text, "%.2f", 100 * row->test_accuracy);
+    sonde__table_number(text, "%.4g", value);
+    sonde__table_number(text, "%.2f",
+                        row->examples > 0 ? 100 * (double)row->active / (double)row->examples
+                                          : (double)NAN);
+    sonde__table_number(text, "%.4g", row->learning_rate);
+    sonde__table_number(text, "%.4g", row->gradient_norm);
+    sonde__table_number(text, "%.2f", row->seconds);
+    sonde__table_number(text, "%.0f", row->images_per_second);
     sonde__text_add(text, "</tr>\n");
 }
 
@@ -123,10 +122,10 @@ void sonde__report_table_epochs(sonde__text *text, const sonde__record *record)
                                           "Images/s",
                                           NULL};
     const sonde__score_row *score = record->scores;
-    head(text, columns);
+    sonde__table_open(text, columns);
     for (size_t i = 0; i < record->epoch_count; i++)
         epoch_row(text, record, &record->epochs[i], &score);
-    tail(text);
+    sonde__table_close(text);
 }
 
 static void value_of(const sonde__config *config, const sonde__field *field, char *value,
@@ -169,10 +168,10 @@ void sonde__report_table_config(sonde__text *text, const sonde__config *config)
         sonde__text_add(text, "<tr><td><code>--");
         sonde__text_html(text, field->name);
         sonde__text_add(text, "</code></td>");
-        cell_text(text, strcmp(value, usual) ? "text changed" : "text",
-                  value[0] ? value : "\xE2\x80\x93");
-        cell_text(text, "text wrap", field->help);
+        sonde__table_text(text, strcmp(value, usual) ? "text changed" : "text",
+                          value[0] ? value : "\xE2\x80\x93");
+        sonde__table_text(text, "text wrap", field->help);
         sonde__text_add(text, "</tr>\n");
     }
-    tail(text);
+    sonde__table_close(text);
 }

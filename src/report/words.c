@@ -7,10 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void add_line(sonde__words *words, const char *format, ...) SONDE_PRINTF(2, 3);
-static void warn(sonde__warnings *warnings, const char *format, ...) SONDE_PRINTF(2, 3);
-
-static void add_line(sonde__words *words, const char *format, ...)
+void sonde__words_add(sonde__words *words, const char *format, ...)
 {
     if (words->line_count == SONDE__WORDS_LINES)
         return;
@@ -22,7 +19,7 @@ static void add_line(sonde__words *words, const char *format, ...)
         words->line_count++;
 }
 
-static void warn(sonde__warnings *warnings, const char *format, ...)
+void sonde__words_warn(sonde__warnings *warnings, const char *format, ...)
 {
     if (warnings->count == SONDE__WARNINGS_MAX)
         return;
@@ -62,6 +59,38 @@ void sonde__words_duration(double seconds, char *text, size_t size)
         snprintf(text, size, "%lld h %lld min", whole / 3600, whole / 60 % 60);
 }
 
+void sonde__words_grouped(int64_t value, char *text, size_t size)
+{
+    char digits[32];
+    snprintf(digits, sizeof digits, "%" PRId64, value);
+    const size_t length = strlen(digits);
+    size_t used = 0;
+    for (size_t i = 0; i < length && used + 2 < size; i++) {
+        if (i && (length - i) % 3 == 0 && digits[i - 1] != '-')
+            text[used++] = ',';
+        text[used++] = digits[i];
+    }
+    text[used] = 0;
+}
+
+void sonde__words_bytes(uint64_t bytes, char *text, size_t size)
+{
+    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+    double value = (double)bytes / 1000;
+    int unit = 0;
+    if (bytes < 1000) {
+        snprintf(text, size, "%" PRIu64 " byte%s", bytes, bytes == 1 ? "" : "s");
+        return;
+    }
+    for (; value >= 999.5 && unit < 5; unit++)
+        value /= 1000;
+    snprintf(text, size,
+             value < 9.995   ? "%.2f %s"
+             : value < 99.95 ? "%.1f %s"
+                             : "%.0f %s",
+             value, units[unit]);
+}
+
 /* ---- keep ------------------------------------------------------------------------------------ */
 
 static int count_bits(uint32_t bits)
@@ -72,7 +101,7 @@ static int count_bits(uint32_t bits)
     return count;
 }
 
-static void keep_sureness(const sonde_keep_choice *keep, sonde__words *words)
+void sonde__words_keep_sure(const sonde_keep_choice *keep, sonde__words *words)
 {
     const int warnings = count_bits(keep->warnings);
     if (!keep->meaningful) {
@@ -97,24 +126,26 @@ static void cost_in_accuracy(const sonde__run_summary *run, sonde__words *words)
     const double points = 100 * (run->kept_test_accuracy - run->final_test_accuracy);
     const double kept = 100 * run->kept_test_accuracy, last = 100 * run->final_test_accuracy;
     if (fabs(points) < 0.005)
-        add_line(words,
-                 "Hindsight, not used to decide: the last epoch would have done equally well "
-                 "(%.2f %% test accuracy).",
-                 kept);
+        sonde__words_add(
+            words,
+            "Hindsight, not used to decide: the last epoch would have done equally well "
+            "(%.2f %% test accuracy).",
+            kept);
     else
-        add_line(words,
-                 "Hindsight, not used to decide: keeping the last epoch instead would have %s "
-                 "%.2f points of test accuracy (%.2f %% kept, %.2f %% last).",
-                 points > 0 ? "cost" : "gained", fabs(points), kept, last);
+        sonde__words_add(
+            words,
+            "Hindsight, not used to decide: keeping the last epoch instead would have %s "
+            "%.2f points of test accuracy (%.2f %% kept, %.2f %% last).",
+            points > 0 ? "cost" : "gained", fabs(points), kept, last);
     if (run->best_test_epoch >= 0 && isfinite(run->best_test_accuracy)) {
         const double regret = 100 * (run->best_test_accuracy - run->kept_test_accuracy);
         if (run->best_test_epoch == run->decision.keep.epoch || regret < 0.005)
-            add_line(words, "No epoch of this run has a higher test accuracy (hindsight).");
+            sonde__words_add(words, "No epoch of this run has a higher test accuracy (hindsight).");
         else
-            add_line(words,
-                     "The best epoch on the test part was %" PRId64
-                     " with %.2f %%: %.2f points above the kept one (hindsight).",
-                     run->best_test_epoch, 100 * run->best_test_accuracy, regret);
+            sonde__words_add(words,
+                             "The best epoch on the test part was %" PRId64
+                             " with %.2f %%: %.2f points above the kept one (hindsight).",
+                             run->best_test_epoch, 100 * run->best_test_accuracy, regret);
     }
 }
 
@@ -128,28 +159,30 @@ static void cost_in_score(const sonde__record *record, sonde__words *words)
     if (!isfinite(at_last) || !isfinite(kept) || !(kept > 0))
         return;
     const double percent = 100 * (at_last / kept - 1);
-    add_line(words,
-             "The last epoch's probe score is %.4g, %.1f %% %s the kept epoch's %.4g; without a "
-             "test part nobody can say what that is in accuracy.",
-             at_last, fabs(percent), percent >= 0 ? "above" : "below", kept);
+    sonde__words_add(
+        words,
+        "The last epoch's probe score is %.4g, %.1f %% %s the kept epoch's %.4g; without a "
+        "test part nobody can say what that is in accuracy.",
+        at_last, fabs(percent), percent >= 0 ? "above" : "below", kept);
 }
 
 static void keep_cost(const sonde__record *record, sonde__words *words)
 {
     const sonde__run_summary *run = &record->summary;
     if (run->decision.keep.epoch == sonde__record_last_epoch(record))
-        add_line(words, "It is the last epoch: keeping the last one would have been the same.");
+        sonde__words_add(words,
+                         "It is the last epoch: keeping the last one would have been the same.");
     else if (isfinite(run->kept_test_accuracy) && isfinite(run->final_test_accuracy)) {
         cost_in_accuracy(run, words);
         return;
     } else
         cost_in_score(record, words);
     if (isfinite(run->kept_test_accuracy) && run->best_test_epoch >= 0)
-        add_line(words,
-                 "Hindsight, not used to decide: %.2f %% test accuracy; the best epoch on the "
-                 "test part was %" PRId64 " with %.2f %%.",
-                 100 * run->kept_test_accuracy, run->best_test_epoch,
-                 100 * run->best_test_accuracy);
+        sonde__words_add(
+            words,
+            "Hindsight, not used to decide: %.2f %% test accuracy; the best epoch on the "
+            "test part was %" PRId64 " with %.2f %%.",
+            100 * run->kept_test_accuracy, run->best_test_epoch, 100 * run->best_test_accuracy);
 }
 
 void sonde__words_keep(const sonde__record *record, sonde__words *words)
@@ -158,20 +191,20 @@ void sonde__words_keep(const sonde__record *record, sonde__words *words)
     *words = (sonde__words){.topic = "Keep", .question = "Which epoch is the one to ship?"};
     if (record->epoch_count == 0) {
         snprintf(words->answer, sizeof words->answer, "No answer");
-        add_line(words, "No epoch has ended.");
+        sonde__words_add(words, "No epoch has ended.");
         return;
     }
     if (keep->epoch < 0) {
         words->tone = SONDE__TONE_UNSURE;
         snprintf(words->answer, sizeof words->answer, "No answer");
         snprintf(words->sure, sizeof words->sure, "No epoch has a usable probe score");
-        add_line(words, "%s", keep->reason);
+        sonde__words_add(words, "%s", keep->reason);
         return;
     }
     snprintf(words->answer, sizeof words->answer, "Epoch %" PRId64 " of %" PRId64, keep->epoch,
              sonde__record_last_epoch(record));
-    keep_sureness(keep, words);
-    add_line(words, "%s", keep->reason);
+    sonde__words_keep_sure(keep, words);
+    sonde__words_add(words, "%s", keep->reason);
     keep_cost(record, words);
 }
 
@@ -193,10 +226,10 @@ static void stop_afterwards(const sonde__record *record, sonde__words *words)
         return; /* obeyed: the epoch that ran while the spectra were computed */
     char duration[64];
     sonde__words_duration(seconds, duration, sizeof duration);
-    add_line(words,
-             "The advice was not obeyed (that takes --stop): %" PRId64
-             " more epoch%s, %s, came after it.",
-             after, after == 1 ? "" : "s", duration);
+    sonde__words_add(words,
+                     "The advice was not obeyed (that takes --stop): %" PRId64
+                     " more epoch%s, %s, came after it.",
+                     after, after == 1 ? "" : "s", duration);
 }
 
 static bool any_valid_layer(const sonde__record *record)
@@ -212,23 +245,25 @@ static void stop_not_advised(const sonde__record *record, sonde__words *words)
     const sonde_decision *decision = &record->summary.decision;
     if (!record->summary.config.spectrum) {
         snprintf(words->answer, sizeof words->answer, "Not observed");
-        add_line(words, "Spectra were switched off (--no-spectrum), so nothing can be said.");
+        sonde__words_add(words,
+                         "Spectra were switched off (--no-spectrum), so nothing can be said.");
         return;
     }
     if (!any_valid_layer(record)) {
         words->tone = SONDE__TONE_UNSURE;
         snprintf(words->answer, sizeof words->answer, "No answer");
         snprintf(words->sure, sizeof words->sure, "No layer can be judged");
-        add_line(words, "%s", decision->stop_reason);
-        add_line(words, "Every layer is too small or too nearly square for the spectral test.");
+        sonde__words_add(words, "%s", decision->stop_reason);
+        sonde__words_add(words,
+                         "Every layer is too small or too nearly square for the spectral test.");
         return;
     }
     snprintf(words->answer, sizeof words->answer, "Not advised");
     words->tone = SONDE__TONE_SURE;
-    add_line(words, "%s", decision->stop_reason);
+    sonde__words_add(words, "%s", decision->stop_reason);
     if (decision->worst_ratio > 0 && decision->worst_layer[0])
-        add_line(words, "Closest to its threshold is layer %s, at %.0f %% of it.",
-                 decision->worst_layer, 100 * decision->worst_ratio);
+        sonde__words_add(words, "Closest to its threshold is layer %s, at %.0f %% of it.",
+                         decision->worst_layer, 100 * decision->worst_ratio);
 }
 
 void sonde__words_stop(const sonde__record *record, sonde__words *words)
@@ -248,7 +283,7 @@ void sonde__words_stop(const sonde__record *record, sonde__words *words)
              strcmp(record->summary.status, "stopped") == 0 ? "Stopped: advised at" : "Advised at",
              decision->stop_epoch);
     snprintf(words->sure, sizeof words->sure, "By layer %.127s", decision->stop_layer);
-    add_line(words, "%s", decision->stop_reason);
+    sonde__words_add(words, "%s", decision->stop_reason);
     stop_afterwards(record, words);
 }
 
@@ -264,15 +299,16 @@ void sonde__words_skip(const sonde__record *record, sonde__words *words)
     }
     if (!record->summary.config.skip) {
         snprintf(words->answer, sizeof words->answer, "Switched off");
-        add_line(words, "Every example was trained on in every epoch (--no-skip).");
+        sonde__words_add(words, "Every example was trained on in every epoch (--no-skip).");
         return;
     }
     snprintf(words->answer, sizeof words->answer, "%.1f %% of backward passes saved",
              100 * decision->saved_fraction);
-    add_line(words, "%s", decision->skip_reason);
+    sonde__words_add(words, "%s", decision->skip_reason);
     if (decision->examples)
-        add_line(words, "%" PRIu64 " of %" PRIu64 " examples would be active in the next epoch.",
-                 decision->active, decision->examples);
+        sonde__words_add(words,
+                         "%" PRIu64 " of %" PRIu64 " examples would be active in the next epoch.",
+                         decision->active, decision->examples);
 }
 
 /* ---- test part and warnings ------------------------------------------------------------------ */
@@ -317,14 +353,14 @@ static const char *keep_advice(uint32_t bit)
     }
 }
 
-static void keep_warnings(const sonde__record *record, sonde__warnings *warnings)
+void sonde__words_keep_warnings(uint32_t bits, sonde__warnings *warnings)
 {
-    const uint32_t bits = record->summary.decision.keep.warnings;
     for (uint32_t bit = 1; bit; bit <<= 1) {
         const char *sentence = (bits & bit) ? sonde_keep_warning_sentence(bit) : NULL;
         const char *advice = keep_advice(bit);
         if (sentence)
-            warn(warnings, "Keep: %s%s%s.", sentence, advice ? "; " : "", advice ? advice : "");
+            sonde__words_warn(warnings, "Keep: %s%s%s.", sentence, advice ? "; " : "",
+                              advice ? advice : "");
     }
 }
 
@@ -343,15 +379,16 @@ static void number_warnings(const sonde__record *record, sonde__warnings *warnin
             first = row->epoch;
     }
     if (idle > 0)
-        warn(warnings,
-             "%" PRId64 " epoch%s trained on nothing, as every example was mastered: end the run "
-             "sooner, or skip less with a smaller --delta.",
-             idle, idle == 1 ? "" : "s");
+        sonde__words_warn(warnings,
+                          "%" PRId64
+                          " epoch%s trained on nothing, as every example was mastered: end the run "
+                          "sooner, or skip less with a smaller --delta.",
+                          idle, idle == 1 ? "" : "s");
     if (first >= 0)
-        warn(warnings,
-             "The training loss was not finite at epoch %" PRId64
-             ": the run may have diverged; try a smaller --lr or --clip.",
-             first);
+        sonde__words_warn(warnings,
+                          "The training loss was not finite at epoch %" PRId64
+                          ": the run may have diverged; try a smaller --lr or --clip.",
+                          first);
 }
 
 static void layer_warnings(const sonde__record *record, sonde__warnings *warnings)
@@ -364,10 +401,11 @@ static void layer_warnings(const sonde__record *record, sonde__warnings *warning
             judged += isfinite(sonde__layer_ratio(&record->layers[i])) ? 1u : 0u;
         }
     if (all && judged && judged < all)
-        warn(warnings,
-             "Stop: %zu of %zu layers are too small, too nearly square or not finite, and are not "
-             "judged.",
-             all - judged, all);
+        sonde__words_warn(
+            warnings,
+            "Stop: %zu of %zu layers are too small, too nearly square or not finite, and are not "
+            "judged.",
+            all - judged, all);
 }
 
 void sonde__words_warnings(const sonde__record *record, sonde__warnings *warnings)
@@ -375,19 +413,20 @@ void sonde__words_warnings(const sonde__record *record, sonde__warnings *warning
     warnings->count = 0;
     if (strcmp(record->summary.status, "interrupted") == 0 ||
         strcmp(record->summary.status, "running") == 0)
-        warn(warnings,
-             "The run is not finished (%s after epoch %" PRId64 " of %" PRId64
-             "); `sonde resume` continues it.",
-             record->summary.status, sonde__record_last_epoch(record),
-             record->summary.config.epochs);
+        sonde__words_warn(warnings,
+                          "The run is not finished (%s after epoch %" PRId64 " of %" PRId64
+                          "); `sonde resume` continues it.",
+                          record->summary.status, sonde__record_last_epoch(record),
+                          record->summary.config.epochs);
     if (strcmp(record->summary.status, "diverged") == 0)
-        warn(warnings, "The run diverged; what is told here ends with epoch %" PRId64 ".",
-             sonde__record_last_epoch(record));
+        sonde__words_warn(warnings,
+                          "The run diverged; what is told here ends with epoch %" PRId64 ".",
+                          sonde__record_last_epoch(record));
     number_warnings(record, warnings);
-    keep_warnings(record, warnings);
+    sonde__words_keep_warnings(record->summary.decision.keep.warnings, warnings);
     layer_warnings(record, warnings);
     for (size_t i = 0; i < record->event_count; i++) /* the stop advice has a place of its own */
         if (strcmp(record->events[i].text, record->summary.decision.stop_reason) != 0)
-            warn(warnings, "Epoch %" PRId64 ": %.500s", record->events[i].epoch,
-                 record->events[i].text);
+            sonde__words_warn(warnings, "Epoch %" PRId64 ": %.500s", record->events[i].epoch,
+                              record->events[i].text);
 }

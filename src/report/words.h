@@ -40,9 +40,21 @@ void sonde__words_skip(const sonde__record *record, sonde__words *words);
 void sonde__words_test(const sonde__record *record, char *line, size_t size);
 void sonde__words_warnings(const sonde__record *record, sonde__warnings *warnings);
 
+/* One more line, as printf writes it; past the last one nothing happens. */
+void sonde__words_add(sonde__words *words, const char *format, ...) SONDE_PRINTF(2, 3);
+void sonde__words_warn(sonde__warnings *warnings, const char *format, ...) SONDE_PRINTF(2, 3);
+/* Tone and how sure a keep choice is. */
+void sonde__words_keep_sure(const sonde_keep_choice *keep, sonde__words *words);
+/* Each warning of a choice with what to do about it. */
+void sonde__words_keep_warnings(uint32_t bits, sonde__warnings *warnings);
+
 /* "3:07" or "1:02:09" from an hour on; "?" for NaN and negative. */
 void sonde__words_clock(double seconds, char *text, size_t size);
 /* "47 s", "3 min 7 s", "1 h 2 min". */
 void sonde__words_duration(double seconds, char *text, size_t size);
+/* "12,345". */
+void sonde__words_grouped(int64_t value, char *text, size_t size);
+/* "512 bytes", "3.4 MB", "13.5 GB": powers of 1000, as file managers count. */
+void sonde__words_bytes(uint64_t bytes, char *text, size_t size);
 
 #endif
