@@ -176,15 +176,15 @@ static bool is_small(const sonde__matrices *matrices, shape of)
     return of.rows < matrices->options->least || of.cols < matrices->options->least;
 }
 
-/* One item for the whole tensor, whose matrices are all too small. `what` as in "kernel position". */
+/* One item for the whole tensor, whose matrices are all too small. `what`: " an expert" or "". */
 static sonde_status add_small(sonde__matrices *matrices, const sonde_tensor *tensor, size_t index,
                               shape of, const char *what)
 {
     sonde__matrix *item = NULL;
     SONDE_TRY(sonde__matrices_add(matrices, tensor, index, "", &item));
-    return sonde__matrices_skip(matrices, item, "%llu x %llu%s%s is too small: fewer than %zu %s",
-                                (unsigned long long)of.rows, (unsigned long long)of.cols,
-                                what ? " a " : "", what ? what : "", matrices->options->least,
+    return sonde__matrices_skip(matrices, item, "%llu x %llu%s is too small: fewer than %zu %s",
+                                (unsigned long long)of.rows, (unsigned long long)of.cols, what,
+                                matrices->options->least,
                                 of.rows < matrices->options->least ? "rows" : "columns");
 }
 
@@ -204,7 +204,7 @@ static sonde_status add_dense(sonde__matrices *matrices, const sonde_tensor *ten
                       (uint64_t)tensor->shape[tensor->dims - 1]};
     sonde__matrix *item = NULL;
     if (is_small(matrices, of))
-        return add_small(matrices, tensor, index, of, NULL);
+        return add_small(matrices, tensor, index, of, "");
     SONDE_TRY(sonde__matrices_add(matrices, tensor, index, "", &item));
     set_dense(item, of, 0);
     if (is_embedding(tensor->name))
@@ -216,7 +216,7 @@ static sonde_status add_experts(sonde__matrices *matrices, const sonde_tensor *t
 {
     const shape of = {(uint64_t)tensor->shape[1], (uint64_t)tensor->shape[2]};
     if (is_small(matrices, of))
-        return add_small(matrices, tensor, index, of, "expert");
+        return add_small(matrices, tensor, index, of, " an expert");
     for (int64_t i = 0; i < tensor->shape[0]; i++) {
         char suffix[32];
         sonde__matrix *item = NULL;
@@ -259,7 +259,7 @@ static sonde_status add_flat(sonde__matrices *matrices, const sonde_tensor *tens
     const shape of = {(uint64_t)tensor->shape[0], product_from(tensor, 1)};
     sonde__matrix *item = NULL;
     if (is_small(matrices, of))
-        return add_small(matrices, tensor, index, of, NULL);
+        return add_small(matrices, tensor, index, of, "");
     SONDE_TRY(sonde__matrices_add(matrices, tensor, index, "", &item));
     item->kind = SONDE_LAYER_CONVOLUTION;
     set_dense(item, of, 0);
@@ -283,7 +283,7 @@ static sonde_status add_convolution(sonde__matrices *matrices, const sonde_tenso
     if (view == SONDE_CONVOLUTION_FLAT)
         return add_flat(matrices, tensor, index);
     if (is_small(matrices, of))
-        return add_small(matrices, tensor, index, of, positions > 1 ? "kernel position" : NULL);
+        return add_small(matrices, tensor, index, of, positions > 1 ? " a kernel position" : "");
     if (view == SONDE_CONVOLUTION_POOLED || positions == 1) {
         SONDE_TRY(add_kernel(matrices, tensor, index, "", &item));
         item->slices = (size_t)positions;

@@ -103,20 +103,27 @@ static int64_t last_number(const char *text, size_t length)
     return value;
 }
 
-/* Of the file's name, else of the folder it lies in. */
-static int64_t epoch_of(const char *path)
+/* The part of path[0 .. *length) behind its last slash, which is cut off. */
+static const char *last_part(const char *path, size_t *length)
 {
-    const size_t length = stem_length(path);
-    size_t name = length;
-    while (name > 0 && path[name - 1] != '/')
-        name--;
-    const int64_t own = last_number(path + name, length - name);
-    if (own >= 0 || name == 0)
+    size_t begin = *length;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    *length -= begin;
+    return path + begin;
+}
+
+/* Of the file's name, else, where `folders` count, of the folder it lies in. */
+static int64_t epoch_of(const char *path, bool folders)
+{
+    size_t length = stem_length(path);
+    const char *const name = last_part(path, &length);
+    const int64_t own = last_number(name, length);
+    if (own >= 0 || name == path || !folders)
         return own;
-    size_t folder = name - 1;
-    while (folder > 0 && path[folder - 1] != '/')
-        folder--;
-    return last_number(path + folder, name - 1 - folder);
+    length = (size_t)(name - path) - 1;
+    const char *const folder = last_part(path, &length);
+    return last_number(folder, length);
 }
 
 static size_t skip_zeros(const char **text)
@@ -166,9 +173,10 @@ static sonde_status find_probe(sonde_context *context, const char *path, char **
     return SONDE_OK;
 }
 
-/* `folder`: the checkpoint's own, whose name may be that of the side file, or NULL. */
+/* `folder`: the checkpoint's own, whose name may be that of the side file, or NULL. `folders`: whether
+ * the name of the folder that it lies in may give the epoch. */
 static sonde_status add(sonde__series *series, size_t *capacity, const char *path,
-                        const char *folder)
+                        const char *folder, bool folders)
 {
     sonde_context *const context = series->context;
     if (series->count == *capacity) {
@@ -181,7 +189,8 @@ static sonde_status add(sonde__series *series, size_t *capacity, const char *pat
         *capacity = larger;
     }
     sonde__checkpoint *const made = &series->checkpoints[series->count];
-    *made = (sonde__checkpoint){.path = sonde__copy_string(context, path), .epoch = epoch_of(path)};
+    *made = (sonde__checkpoint){.path = sonde__copy_string(context, path),
+                                .epoch = epoch_of(path, folders)};
     if (!made->path)
         return sonde_context_error(context)->status;
     series->count++;
@@ -237,7 +246,7 @@ sonde_status sonde__series_of_paths(sonde_context *context, const char *const *p
     size_t capacity = 0;
     sonde_status status = SONDE_OK;
     for (size_t i = 0; i < count && status == SONDE_OK; i++)
-        status = add(&made, &capacity, paths[i], NULL);
+        status = add(&made, &capacity, paths[i], NULL, true);
     if (status != SONDE_OK) {
         sonde__series_free(&made);
         return status;
@@ -258,7 +267,7 @@ static sonde_status add_folder(sonde__series *series, size_t *capacity, const ch
     if (status == SONDE_ERROR_NOT_FOUND || status == SONDE_ERROR_ARGUMENT)
         return SONDE_OK;
     if (status == SONDE_OK)
-        status = add(series, capacity, model, folder);
+        status = add(series, capacity, model, folder, true);
     sonde__free(series->context, model);
     return status;
 }
@@ -277,7 +286,7 @@ static sonde_status add_entry(sonde__series *series, size_t *capacity, const cha
         if (S_ISDIR(about.st_mode))
             status = add_folder(series, capacity, path);
         else if (S_ISREG(about.st_mode) && is_checkpoint_name(name))
-            status = add(series, capacity, path, NULL);
+            status = add(series, capacity, path, NULL, false);
     }
     sonde__free(series->context, path);
     return status;

@@ -232,40 +232,33 @@ static void report_invalid(sonde__survey_layer *layer, sonde_validity validity)
     memset(layer->eigenvalues, 0, layer->result.count * sizeof *layer->eigenvalues);
 }
 
+static sonde_status judge_values(sonde__survey_run *run, sonde__survey_layer *layer,
+                                 const double *values, size_t count, const char **problem)
+{
+    const sonde__matrix *const matrix = layer->matrix;
+    sonde_spectrum_options options = run->options->spectrum;
+    options.slices = (int)matrix->slices;
+    SONDE_TRY(sonde__spectrum_judge_quiet(run->context, values, count, matrix->rows, matrix->cols,
+                                          &options, &layer->result.report, problem));
+    return sonde__spectrum_shape_quiet(run->context, values, count, &layer->result.report,
+                                       &layer->result.shape, problem);
+}
+
 /* A product of rank r has min(rows, cols) - r eigenvalues that are 0 by construction: the report
  * counts them, for which reason it calls the product neither collapsed nor anything else. */
 static sonde_status judge_product(sonde__survey_run *run, sonde__survey_layer *layer,
-                                  const sonde_spectrum_options *options, const char **problem)
+                                  const char **problem)
 {
-    const sonde__matrix *const matrix = layer->matrix;
-    const size_t n = shorter(matrix), count = layer->result.count;
+    const size_t n = shorter(layer->matrix), count = layer->result.count;
     double *const padded = sonde__alloc_quiet(run->context, n, sizeof *padded);
     if (!padded)
         return SONDE_ERROR_MEMORY;
     memset(padded, 0, n * sizeof *padded);
     memcpy(padded + n - count, layer->eigenvalues, count * sizeof *padded);
-    const sonde_status status =
-        sonde__spectrum_judge_quiet(run->context, padded, n, matrix->rows, matrix->cols, options,
-                                    &layer->result.report, problem);
+    const sonde_status status = judge_values(run, layer, padded, n, problem);
     layer->result.report.type = SONDE_SPECTRUM_UNKNOWN;
     sonde__free(run->context, padded);
     return status;
-}
-
-static sonde_status judge(sonde__survey_run *run, sonde__survey_layer *layer, const char **problem)
-{
-    const sonde__matrix *const matrix = layer->matrix;
-    sonde_layer_spectrum *const result = &layer->result;
-    sonde_spectrum_options options = run->options->spectrum;
-    options.slices = (int)matrix->slices;
-    if (is_product(matrix))
-        SONDE_TRY(judge_product(run, layer, &options, problem));
-    else
-        SONDE_TRY(sonde__spectrum_judge_quiet(run->context, layer->eigenvalues, result->count,
-                                              matrix->rows, matrix->cols, &options, &result->report,
-                                              problem));
-    return sonde__spectrum_shape_quiet(run->context, layer->eigenvalues, result->count,
-                                       &result->report, &result->shape, problem);
 }
 
 sonde_status sonde__layer_judge(sonde__survey_run *run, sonde__survey_layer *layer)
@@ -277,8 +270,10 @@ sonde_status sonde__layer_judge(sonde__survey_run *run, sonde__survey_layer *lay
         report_invalid(layer, SONDE_NOT_FINITE);
     else if (layer->range)
         report_invalid(layer, SONDE_OUT_OF_RANGE);
+    else if (is_product(layer->matrix))
+        status = judge_product(run, layer, &problem);
     else
-        status = judge(run, layer, &problem);
+        status = judge_values(run, layer, layer->eigenvalues, layer->result.count, &problem);
     layer->result.eigenvalues = layer->eigenvalues;
     return forgive(run, layer, status, problem ? problem : sonde_status_sentence(status));
 }
