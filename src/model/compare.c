@@ -162,7 +162,9 @@ static double add_squares(squares *total, const double *values, size_t n)
         return 0;
     const double scale = scale_for(largest), shrink = scale / total->scale;
     const double sum = sum_of_squares(values, n, 1 / scale);
-    if (shrink > 1) {
+    if (total->sum == 0) {
+        *total = (squares){scale, sum};
+    } else if (shrink > 1) {
         total->sum = total->sum / shrink / shrink + sum;
         total->scale = scale;
     } else {
