@@ -301,6 +301,9 @@ static sonde_status unpack(const sonde__zip *zip, const sonde__zip_member *membe
     bool whole = result == Z_STREAM_END && taken == member->packed && stream.avail_in == 0 &&
                  done == member->bytes;
     inflateEnd(&stream);
+    if (status == SONDE_OK && result == Z_MEM_ERROR)
+        return sonde__zip_fail(zip, SONDE_ERROR_MEMORY, member->name, member->offset,
+                               "no memory to unpack it");
     if (status == SONDE_OK && !whole)
         status = sonde__zip_fail(zip, SONDE_ERROR_CORRUPT, member->name, member->offset,
                                  "its packed data is damaged, or not of the size that it claims");
