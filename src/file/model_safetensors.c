@@ -120,17 +120,14 @@ static sonde_status read_type(reading *r, entry *tensor)
     return SONDE_OK;
 }
 
-static sonde_status add_dimension(reading *r, int64_t size)
+static sonde_status grow_shapes(reading *r)
 {
-    if (r->shape_count == r->shape_room) {
-        size_t room = r->shape_room ? 2 * r->shape_room : 256;
-        int64_t *shapes = sonde__resize(r->context, r->shapes, room, sizeof *shapes);
-        if (!shapes)
-            return sonde_context_error(r->context)->status;
-        r->shapes = shapes;
-        r->shape_room = room;
-    }
-    r->shapes[r->shape_count++] = size;
+    size_t room = r->shape_room ? 2 * r->shape_room : 256;
+    int64_t *shapes = sonde__resize(r->context, r->shapes, room, sizeof *shapes);
+    if (!shapes)
+        return sonde_context_error(r->context)->status;
+    r->shapes = shapes;
+    r->shape_room = room;
     return SONDE_OK;
 }
 
@@ -152,7 +149,9 @@ static sonde_status read_shape(reading *r, entry *tensor)
             return bad_tensor(
                 r, SONDE_ERROR_FORMAT, tensor->name,
                 "has a dimension that is not a whole number of 0 or more, below 2^63");
-        SONDE_TRY(add_dimension(r, size));
+        if (r->shape_count == r->shape_room)
+            SONDE_TRY(grow_shapes(r));
+        r->shapes[r->shape_count++] = size;
         tensor->dims++;
     }
     return r->json.error ? bad_json(r) : SONDE_OK;
@@ -472,6 +471,7 @@ static sonde_status read_all(reading *r, char *header, size_t length)
     sonde__json_init(&r->json, header, length);
     r->data_offset = PREFIX + length;
     r->data_size = sonde__input_size(r->input) - r->data_offset;
+    SONDE_TRY(grow_shapes(r)); /* scalars point into it too */
     SONDE_TRY(read_header(r));
     SONDE_TRY(check_tiling(r));
     return add_tensors(r);
