@@ -19,6 +19,8 @@ enum {
     VALUE_ROOM = 48
 };
 
+static const char ALIGNMENT_KEY[] = "general.alignment";
+
 typedef enum value_type {
     TYPE_U8 = 0,
     TYPE_I8 = 1,
@@ -103,15 +105,13 @@ static void format_scalar(char kind, size_t bytes, uint64_t bits, char text[VALU
     }
 }
 
-static sonde_status take_alignment(sonde__gguf *file, const char *key, uint64_t type,
-                                   uint64_t value)
+static sonde_status take_alignment(sonde__gguf *file, const char *key, uint64_t value)
 {
-    if (type != TYPE_U32 || value < 8 || value > SONDE__GGUF_ALIGNMENT_MAX ||
-        (value & (value - 1)) != 0)
-        return sonde__gguf_fail(file, SONDE_ERROR_FORMAT, key, file->at - TYPES[type].bytes,
-                                "the alignment is %" PRIu64 " (%s); it must be a power of two from "
-                                "8 to %d, as u32",
-                                value, TYPES[type].plural, SONDE__GGUF_ALIGNMENT_MAX);
+    if (value < 8 || value > SONDE__GGUF_ALIGNMENT_MAX || (value & (value - 1)) != 0)
+        return sonde__gguf_fail(file, SONDE_ERROR_FORMAT, key, file->at - 4,
+                                "the alignment is %" PRIu64
+                                "; it must be a power of two from 8 to %d",
+                                value, SONDE__GGUF_ALIGNMENT_MAX);
     file->alignment = value;
     return SONDE_OK;
 }
@@ -125,8 +125,8 @@ static sonde_status read_scalar(sonde__gguf *file, const char *key, uint64_t typ
         return sonde__gguf_fail(file, SONDE_ERROR_FORMAT, key, file->at - 1,
                                 "'%.100s' is a truth value of %" PRIu64 "; 0 and 1 are known", key,
                                 bits);
-    if (strcmp(key, "general.alignment") == 0)
-        SONDE_TRY(take_alignment(file, key, type, bits));
+    if (strcmp(key, ALIGNMENT_KEY) == 0)
+        SONDE_TRY(take_alignment(file, key, bits));
     if (strcmp(key, "split.count") == 0 && TYPES[type].kind == 'u' && bits > 1)
         SONDE_TRY(sonde__model_warn(file->model,
                                     "this file is one of %" PRIu64 " parts of a model; the tensors "
@@ -246,6 +246,9 @@ static sonde_status read_pair(sonde__gguf *file, sonde__text *keys)
     SONDE_TRY(sonde__gguf_take_name(file, "key", keys, &start));
     const char *key = keys->bytes + start;
     SONDE_TRY(take_type(file, key, &type));
+    if (strcmp(key, ALIGNMENT_KEY) == 0 && type != TYPE_U32)
+        return sonde__gguf_fail(file, SONDE_ERROR_FORMAT, key, file->at - 4,
+                                "'%s' is of type %s; it must be u32", key, TYPES[type].plural);
     if (type == TYPE_ARRAY)
         return read_array(file, key);
     if (type == TYPE_STRING)

@@ -340,7 +340,7 @@ static void alignments_are_powers_of_two_of_a_sane_size(void **state)
     buffer b = header(3, 0, 1);
     add_key(&b, "general.alignment", 10); /* as u64 */
     add_number(&b, 32, 8);
-    expect_fault(&b, SONDE_ERROR_FORMAT, "as u32");
+    expect_fault(&b, SONDE_ERROR_FORMAT, "must be u32");
 }
 
 /* One tensor of F32 (type 0) unless said otherwise, 16 bytes of data. */

@@ -82,7 +82,7 @@ static buffer archive(const char *name, const buffer *content, bool packed, uint
     add(&zip, "PK\1\2", 4);
     add_number(&zip, 20, 2);
     add_common(&zip, packed, crc, data.size, claimed, name);
-    add_number(&zip, 0, 2 + 2 + 2 + 4 + 4); /* comment, disk, attributes, place */
+    add(&zip, (const uint8_t[14]){0}, 14); /* comment, disk, attributes, place */
     add(&zip, name, strlen(name));
     const size_t end = zip.size;
     add(&zip, "PK\5\6", 4);
