@@ -46,26 +46,37 @@ static float float_of_bits(uint32_t bits)
     return value;
 }
 
-static float float_of_half(uint16_t half)
+/* Without branches, so that the loops below become vectors. */
+static inline float float_of_half(uint16_t half)
 {
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    const uint32_t exponent = (half >> 10) & 31u, fraction = half & 0x3ffu;
-    if (exponent == 31)
-        return float_of_bits(sign | 0x7f800000u | fraction << 13);
-    if (exponent == 0) { /* zero and subnormals, in units of 2^-24 */
-        const float magnitude = (float)fraction * 0x1p-24f;
-        return sign ? -magnitude : magnitude;
-    }
-    return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, magnitude = half & 0x7fffu;
+    const uint32_t shifted = magnitude << 13;
+    /* Subnormals are units of 2^-24: the fraction of 2^-14 + units, less the 2^-14. */
+    const float small = float_of_bits(shifted | 113u << 23) - 0x1p-14f;
+    uint32_t bits, small_bits;
+    memcpy(&small_bits, &small, sizeof bits);
+    /* The bias grows from 15 to 127; exponent 31 becomes 255. */
+    bits = shifted + (magnitude >= 0x7c00u ? 224u << 23 : 112u << 23);
+    return float_of_bits((magnitude < 0x400u ? small_bits : bits) | sign);
 }
 
 /* The caller's arrays need not be aligned: elements are copied out. */
-#define CONVERT(type, expression) \
-    for (size_t i = 0; i < n; i++) { \
-        type element; \
-        memcpy(&element, bytes + i * sizeof element, sizeof element); \
-        out[i] = expression; \
+#define DEFINE_CONVERT(name, type, real, expression) \
+    SONDE_CLONES static void name(real *out, const unsigned char *bytes, size_t n) \
+    { \
+        for (size_t i = 0; i < n; i++) { \
+            type element; \
+            memcpy(&element, bytes + i * sizeof element, sizeof element); \
+            out[i] = expression; \
+        } \
     }
+
+DEFINE_CONVERT(doubles_of_floats, float, double, (double)element)
+DEFINE_CONVERT(doubles_of_bfloats, uint16_t, double, (double)float_of_bits((uint32_t)element << 16))
+DEFINE_CONVERT(doubles_of_halves, uint16_t, double, (double)float_of_half(element))
+DEFINE_CONVERT(floats_of_doubles, double, float, (float)element)
+DEFINE_CONVERT(floats_of_bfloats, uint16_t, float, float_of_bits((uint32_t)element << 16))
+DEFINE_CONVERT(floats_of_halves, uint16_t, float, float_of_half(element))
 
 void sonde__to_doubles(double *out, const void *data, sonde_dtype dtype, size_t offset, size_t n)
 {
@@ -76,13 +87,13 @@ void sonde__to_doubles(double *out, const void *data, sonde_dtype dtype, size_t 
         memcpy(out, bytes, n * sizeof *out);
         break;
     case SONDE_F32:
-        CONVERT(float, (double)element)
+        doubles_of_floats(out, bytes, n);
         break;
     case SONDE_BF16:
-        CONVERT(uint16_t, (double)float_of_bits((uint32_t)element << 16))
+        doubles_of_bfloats(out, bytes, n);
         break;
     case SONDE_F16:
-        CONVERT(uint16_t, (double)float_of_half(element))
+        doubles_of_halves(out, bytes, n);
         break;
     }
 }
@@ -93,16 +104,16 @@ void sonde__to_floats(float *out, const void *data, sonde_dtype dtype, size_t of
         (const unsigned char *)data + offset * sonde__dtype_size(dtype);
     switch (dtype) {
     case SONDE_F64:
-        CONVERT(double, (float)element)
+        floats_of_doubles(out, bytes, n);
         break;
     case SONDE_F32:
         memcpy(out, bytes, n * sizeof *out);
         break;
     case SONDE_BF16:
-        CONVERT(uint16_t, float_of_bits((uint32_t)element << 16))
+        floats_of_bfloats(out, bytes, n);
         break;
     case SONDE_F16:
-        CONVERT(uint16_t, float_of_half(element))
+        floats_of_halves(out, bytes, n);
         break;
     }
 }
