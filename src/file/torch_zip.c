@@ -80,20 +80,19 @@ static sonde_status find_data(archive *a)
     return SONDE_OK;
 }
 
-/* NULL when there is none. */
-static const sonde__zip_member *find_member(const archive *a, const char *folder, const char *name,
-                                            size_t size)
+/* *member becomes NULL when there is none. */
+static sonde_status find_member(const archive *a, const char *folder, const char *name, size_t size,
+                                const sonde__zip_member **member)
 {
     sonde__text text;
-    const sonde__zip_member *member = NULL;
     sonde__text_init(&text, a->context);
     sonde__text_add_bytes(&text, a->data->name, a->prefix);
     sonde__text_add(&text, folder);
     sonde__text_add_bytes(&text, name, size);
-    if (sonde__text_status(&text) == SONDE_OK)
-        member = sonde__zip_find(a->zip, text.bytes);
+    sonde_status status = sonde__text_status(&text);
+    *member = status == SONDE_OK ? sonde__zip_find(a->zip, text.bytes) : NULL;
     sonde__text_free(&text);
-    return member;
+    return status;
 }
 
 /* A member of a few characters, ended by NUL, or "" when there is none. */
@@ -103,7 +102,7 @@ static sonde_status read_small(const archive *a, const char *name, char *text,
     uint8_t *bytes = NULL;
     size_t size = 0;
     text[0] = '\0';
-    *member = find_member(a, "", name, strlen(name));
+    SONDE_TRY(find_member(a, "", name, strlen(name), member));
     if (!*member)
         return SONDE_OK;
     SONDE_TRY(sonde__zip_read(a->zip, *member, SMALL - 1, &bytes, &size));
@@ -161,7 +160,7 @@ static sonde_status find_storage_member(const archive *a, const sonde__pickle_va
                                   "the storage key '%.*s' would lead out of the archive's data "
                                   "folder",
                                   shown, key->bytes);
-    *member = find_member(a, "data/", key->bytes, key->size);
+    SONDE_TRY(find_member(a, "data/", key->bytes, key->size, member));
     if (!*member)
         return sonde__pickle_fail(a->pickle, tensor, SONDE_ERROR_FORMAT,
                                   "the storage '%.*s' is missing from the archive", shown,
@@ -246,10 +245,12 @@ static sonde_status read_pickle(archive *a)
 static sonde_status add_warnings(const archive *a)
 {
     const char *script = "constants.pkl";
+    const sonde__zip_member *constants = NULL;
     if (!sonde__zip_has_checksums(a->zip))
         SONDE_TRY(sonde__model_warn(a->model, "it was written without checksums; damage to it "
                                               "cannot be seen"));
-    if (find_member(a, "", script, strlen(script)))
+    SONDE_TRY(find_member(a, "", script, strlen(script), &constants));
+    if (constants)
         SONDE_TRY(sonde__model_warn(a->model, "it holds a TorchScript program; only the tensors "
                                               "of its data.pkl are listed"));
     return SONDE_OK;
