@@ -126,9 +126,7 @@ static sonde_status compare(sonde_context *context, const sonde__eigenvalues *va
     SONDE_TRY(sonde__spectrum_ensemble_init(context, n, report->cols, options, &ensemble));
     sonde__spectrum_fit fit = sonde__spectrum_fit_all(&ensemble, x);
     if (fit.sigma2 <= ROUNDING * x[count - 1]) { /* a bulk of rounding errors: low rank */
-        fit.validity = SONDE_DEGENERATE;
-        fit.law = (sonde__mp){0};
-        fit.distance = fit.statistic = 0;
+        fit = (sonde__spectrum_fit){.validity = SONDE_DEGENERATE, .kept = count};
     }
     copy_fit(&fit, values, report);
     if (fit.validity == SONDE_VALID)
