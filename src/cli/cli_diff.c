@@ -14,10 +14,11 @@
 #include "cli/paper.h"
 #include "report/survey.h"
 
-enum { KINDS = SONDE_UNREADABLE + 1, DIFFER = 1, TROUBLE = 2, SHAPE = 64 };
+/* A name that one model alone has is no difference where it is tied to a tensor that is compared. */
+enum { TIED = SONDE_UNREADABLE + 1, KINDS, DIFFER = 1, TROUBLE = 2, SHAPE = 64 };
 
-static const char *const kind_names[KINDS] = {"equal",         "changed",        "reshaped",
-                                              "only in first", "only in second", "not compared"};
+static const char *const kind_names[KINDS] = {
+    "equal", "changed", "reshaped", "only in first", "only in second", "not compared", "tied"};
 
 typedef struct totals {
     size_t count[KINDS], numbers; /* tensors of a kind; with another number format */
@@ -44,14 +45,24 @@ static bool tensor_of(const pair *two, const sonde_tensor_difference *d, bool se
            sonde_model_tensor(second ? two->second : two->first, (size_t)index, tensor) == SONDE_OK;
 }
 
+static int kind_of(const pair *two, const sonde_tensor_difference *d)
+{
+    sonde_tensor tensor;
+    const bool alone = d->difference == SONDE_ONLY_FIRST || d->difference == SONDE_ONLY_SECOND;
+    if (alone && tensor_of(two, d, d->difference == SONDE_ONLY_SECOND, &tensor) && tensor.tied_to)
+        return TIED;
+    return (int)d->difference;
+}
+
 static void add_up(pair *two, const sonde_tensor_difference *d)
 {
     totals *all = &two->total;
     sonde_tensor tensor;
     const int wide = sonde__columns(d->name, strlen(d->name));
-    all->count[d->difference]++;
+    const int kind = kind_of(two, d);
+    all->count[kind]++;
     all->numbers += d->number_differs;
-    if (d->difference != SONDE_SAME)
+    if (kind != SONDE_SAME && kind != TIED)
         all->name_wide = wide > all->name_wide ? wide : all->name_wide;
     if (d->difference != SONDE_SAME && d->difference != SONDE_CHANGED)
         return;
@@ -68,7 +79,7 @@ static void add_up(pair *two, const sonde_tensor_difference *d)
 static bool differs(const totals *all)
 {
     for (int i = 0; i < KINDS; i++)
-        if (i != SONDE_SAME && all->count[i])
+        if (i != SONDE_SAME && i != TIED && all->count[i])
             return true;
     return false;
 }
@@ -101,7 +112,7 @@ static void print_row(const sonde__paper *paper, const pair *two, int name_wide,
                  sonde_number_name(second.number));
     sonde__paper_cell(paper, name, name_wide);
     if (d->difference != SONDE_CHANGED) {
-        fprintf(paper->to, "  %-14s  %s%s\n", kind_names[d->difference], shape, formats);
+        fprintf(paper->to, "  %-14s  %s%s\n", kind_names[kind_of(two, d)], shape, formats);
         return;
     }
     snprintf(relative, sizeof relative, isfinite(d->relative) ? "%.2e" : "from 0", d->relative);
@@ -122,7 +133,7 @@ static void print_rows(const sonde__paper *paper, const pair *two, bool all)
     for (size_t i = 0; i < count; i++) {
         sonde_tensor_difference d;
         if (sonde_comparison_tensor(two->comparison, i, &d) == SONDE_OK &&
-            (all || d.difference != SONDE_SAME))
+            (all || (d.difference != SONDE_SAME && kind_of(two, &d) != TIED)))
             print_row(paper, two, name_wide, &d);
     }
     if (all || differs(&two->total))
@@ -184,12 +195,12 @@ static const char *format_of(const pair *two, const sonde_tensor_difference *d, 
 
 static void tensor_object(sonde__json_out *json, const pair *two, const sonde_tensor_difference *d)
 {
-    static const char *const kinds[KINDS] = {"equal",      "changed",     "reshaped",
-                                             "only_first", "only_second", "not_compared"};
+    static const char *const kinds[KINDS] = {
+        "equal", "changed", "reshaped", "only_first", "only_second", "not_compared", "tied"};
     const bool compared = d->difference == SONDE_SAME || d->difference == SONDE_CHANGED;
     sonde__out_open(json, NULL, '{');
     sonde__out_string(json, "name", d->name);
-    sonde__out_string(json, "difference", kinds[d->difference]);
+    sonde__out_string(json, "difference", kinds[kind_of(two, d)]);
     shape_list(json, "first_shape", two, d, false);
     shape_list(json, "second_shape", two, d, true);
     sonde__out_string(json, "first_format", format_of(two, d, false));
@@ -209,8 +220,8 @@ static void tensor_object(sonde__json_out *json, const pair *two, const sonde_te
 
 static sonde_status write_json(const sonde__call *call, const pair *two)
 {
-    static const char *const names[KINDS] = {"equal",      "changed",     "reshaped",
-                                             "only_first", "only_second", "not_compared"};
+    static const char *const names[KINDS] = {
+        "equal", "changed", "reshaped", "only_first", "only_second", "not_compared", "tied"};
     sonde__json_out json;
     sonde__out_begin(&json, call->context, stdout);
     sonde__out_open(&json, NULL, '{');

@@ -9,16 +9,20 @@ enum { COLUMN = 30, WIDTH = 96 };
 
 void sonde__help_general(FILE *to)
 {
-    fputs("sonde: trains neural networks and tells, without a validation set, when to stop, which\n"
-          "checkpoint to keep and which examples to skip.\n"
-          "\n"
-          "Begin with\n"
-          "    sonde demo                         trains for half a minute, shows the decisions\n"
-          "    sonde train --epochs 20            the same on your terms\n"
-          "    sonde help train                   everything that can be set\n"
-          "\n"
-          "Verbs\n",
-          to);
+    fputs(
+        "sonde: tells of a neural network, without a validation set, when to stop training, which\n"
+        "checkpoint to keep and which examples to skip; trains networks that way; and reads the\n"
+        "model files of any framework without running code in them.\n"
+        "\n"
+        "Begin with\n"
+        "    sonde demo                         trains for half a minute, shows the decisions\n"
+        "    sonde train --epochs 20            the same on your terms\n"
+        "    sonde show model.safetensors       what a model file holds\n"
+        "    sonde spectrum model.safetensors   what training did to each layer\n"
+        "    sonde help spectrum                everything that can be set\n"
+        "\n"
+        "Verbs\n",
+        to);
     const sonde__verb *verb;
     for (int i = 0; (verb = sonde__verb_at(i)) != NULL; i++)
         fprintf(to, "    %-10s %s\n", verb->name, verb->summary);

@@ -80,7 +80,7 @@ static void print_signal(const sonde__paper *paper, const sonde__keep_table *tab
         snprintf(line, sizeof line,
                  "epoch %" PRId64 ", %.4g (%s is better), %s, %zu of %zu scored%s", choice->epoch,
                  choice->score, which == SONDE_SCORE_ACCURACY ? "higher" : "lower",
-                 choice->window == SONDE_WINDOW_TAIL ? "of the last fifth" : "of all",
+                 choice->window == SONDE_WINDOW_TAIL ? "of the last epochs" : "of all epochs",
                  signal->usable, table->count,
                  !choice->meaningful ? "; do not rely on it"
                  : choice->warnings  ? "; with warnings"

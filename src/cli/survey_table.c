@@ -28,7 +28,8 @@ typedef enum column {
 
 /* Which columns a width has room for, and how wide they are. */
 typedef struct layout {
-    int name, shape;
+    int name;
+    size_t prefix, suffix; /* bytes that all names share and that are not shown */
     bool shown[COLUMNS];
     int width[COLUMNS];
 } layout;
@@ -92,6 +93,54 @@ static void layer_cell(const sonde__survey_row *row, column which, char *cell)
     }
 }
 
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* How many bytes two texts share at the beginning, or from the end. */
+static size_t shared(const char *a, const char *b, bool end)
+{
+    const size_t n = strlen(a), m = strlen(b), least = n < m ? n : m;
+    size_t count = 0;
+    while (count < least && (end ? a[n - 1 - count] == b[m - 1 - count] : a[count] == b[count]))
+        count++;
+    return count;
+}
+
+/* Whole parts of the path, "state_dict.module." and ".weight", of all names that are shown. */
+static void common_parts(const sonde__survey_table *table, layout *plan)
+{
+    const char *first = NULL;
+    size_t prefix = 0, suffix = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        const char *name = table->rows[i].layer.name;
+        if (table->rows[i].layer.skipped)
+            continue;
+        if (!first) {
+            first = name;
+            prefix = suffix = strlen(name);
+        }
+        const size_t head = shared(first, name, false), tail = shared(first, name, true);
+        prefix = head < prefix ? head : prefix;
+        suffix = tail < suffix ? tail : suffix;
+    }
+    if (!first || table->spectra < 2)
+        return;
+    while (prefix && first[prefix - 1] != '.')
+        prefix--;
+    const size_t length = strlen(first);
+    while (suffix && first[length - suffix] != '.')
+        suffix--;
+    plan->prefix = prefix;
+    plan->suffix = prefix + suffix < length ? suffix : 0;
+}
+
+static void shown_name(const layout *plan, const char *name, char *text)
+{
+    const size_t length = strlen(name);
+    const bool whole = length <= plan->prefix + plan->suffix;
+    snprintf(text, NAME, "%.*s", (int)(whole ? length : length - plan->prefix - plan->suffix),
+             whole ? name : name + plan->prefix);
+}
+
 /* ---- layout ---------------------------------------------------------------------------------- */
 
 static int wide_rest(const layout *plan)
@@ -105,7 +154,8 @@ static int wide_rest(const layout *plan)
 static layout plan_table(const sonde__paper *paper, const sonde__survey_table *table)
 {
     layout plan = {.name = 5};
-    char cell[CELL];
+    char cell[CELL], name[NAME];
+    common_parts(table, &plan);
     for (int i = 0; i < COLUMNS; i++) {
         plan.shown[i] = true;
         plan.width[i] = (int)strlen(headers[i]);
@@ -114,8 +164,9 @@ static layout plan_table(const sonde__paper *paper, const sonde__survey_table *t
         const sonde__survey_row *row = &table->rows[i];
         if (row->layer.skipped)
             continue;
-        const int name = sonde__columns(row->layer.name, strlen(row->layer.name));
-        plan.name = name > plan.name ? name : plan.name;
+        shown_name(&plan, row->layer.name, name);
+        const int wide_name = sonde__columns(name, strlen(name));
+        plan.name = wide_name > plan.name ? wide_name : plan.name;
         for (int j = 0; j < COLUMNS; j++) {
             layer_cell(row, (column)j, cell);
             const int wide = (int)strlen(cell);
@@ -145,10 +196,11 @@ static void print_header(const sonde__paper *paper, const layout *plan)
 
 static void print_row(const sonde__paper *paper, const layout *plan, const sonde__survey_row *row)
 {
-    char name[NAME], cell[CELL];
+    char whole[NAME], name[NAME], cell[CELL];
     const bool marked = row->over || row->odd_tail || row->collapsed;
     const char *colour = row->collapsed ? "\033[31m" : "\033[33m";
-    sonde__paper_shorten(row->layer.name, plan->name, name, sizeof name);
+    shown_name(plan, row->layer.name, whole);
+    sonde__paper_shorten(whole, plan->name, name, sizeof name);
     fprintf(paper->to, "%s%c%c%c ", marked && paper->colour ? colour : "", row->over ? '>' : ' ',
             row->odd_tail ? 'a' : ' ', row->collapsed ? 'r' : ' ');
     sonde__paper_cell(paper, name, plan->name);
@@ -228,9 +280,25 @@ static void print_skipped(const sonde__paper *paper, const sonde__survey_table *
     }
 }
 
+static void print_common(const sonde__paper *paper, const sonde__survey_table *table,
+                         const layout *plan)
+{
+    char line[2 * NAME];
+    size_t i = 0;
+    if (plan->prefix + plan->suffix == 0)
+        return;
+    while (table->rows[i].layer.skipped)
+        i++;
+    const char *name = table->rows[i].layer.name;
+    snprintf(line, sizeof line, "All names: %.*sNAME%s", (int)plan->prefix, name,
+             name + strlen(name) - plan->suffix);
+    sonde__paper_wrapped(paper, line, 0);
+}
+
 static void print_rows(const sonde__paper *paper, const sonde__survey_table *table)
 {
     const layout plan = plan_table(paper, table);
+    print_common(paper, table, &plan);
     print_header(paper, &plan);
     for (size_t i = 0; i < table->count; i++)
         if (!table->rows[i].layer.skipped)

@@ -35,6 +35,9 @@ void sonde__key_entry(sonde__text *text, const char *class, const char *shape, c
         sonde__text_format(text, "<path class=\"line %s\" d=\"M1 6H23\"/>", class);
     else if (strcmp(shape, "dot") == 0)
         sonde__text_format(text, "<circle class=\"%s\" cx=\"12\" cy=\"6\" r=\"3\"/>", class);
+    else if (strcmp(shape, "mark") == 0)
+        sonde__text_format(text, "<line class=\"%s\" x1=\"12\" x2=\"12\" y1=\"0\" y2=\"12\"/>",
+                           class);
     else if (strcmp(shape, "diamond") == 0)
         sonde__text_format(text, "<path class=\"%s\" d=\"M12 0l6 6l-6 6l-6 -6Z\"/>", class);
     else

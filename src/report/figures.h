@@ -8,7 +8,7 @@
 /* Opens and closes one figure; the subtitle is one sentence on how to read it. */
 void sonde__figure_open(sonde__text *text, const char *title, const char *subtitle);
 void sonde__figure_close(sonde__text *text);
-/* A key is opened by its first entry; `shape` is "line", "area", "dot", "diamond" or "bar". */
+/* A key is opened by its first entry; `shape` is "line", "area", "dot", "diamond", "mark" or "bar". */
 void sonde__key_open(sonde__text *text);
 void sonde__key_entry(sonde__text *text, const char *class, const char *shape, const char *label);
 void sonde__key_close(sonde__text *text);

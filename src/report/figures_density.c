@@ -34,11 +34,12 @@ static double to_place(const histogram *h, double x)
     return h->logarithmic ? log10(x) : x;
 }
 
-/* More than half of the bulk in the first twentieth of a linear axis. */
+/* Half of the bulk in the first part of a linear axis, or spikes far outside it. */
 static bool asks_for_log(const sonde__density *density, size_t bulk, double high)
 {
     const double median = density->eigenvalues[bulk / 2];
-    return density->detailed && median > 0 && median < 0.05 * high;
+    return density->detailed && median > 0 &&
+           (median < 0.06 * high || density->eigenvalues[density->count - 1] > 5 * high);
 }
 
 static void linear_limits(const sonde__density *density, histogram *h, double high)
@@ -163,13 +164,15 @@ static void notes(sonde__plot *plot, const histogram *h, const sonde__density *d
     }
 }
 
-static void density_key(sonde__text *text, const sonde_spectrum_report *report, bool log)
+static void density_key(sonde__text *text, const sonde_spectrum_report *report, bool log, bool edge)
 {
     sonde__key_open(text);
     sonde__key_entry(text, "bulk", "bar", log ? "eigenvalues (logarithmic axis)" : "eigenvalues");
     sonde__key_entry(text, "s2", "line", "Marchenko-Pastur law");
     if (report->spikes > 0)
         sonde__key_entry(text, "spike", "bar", "spikes");
+    if (edge)
+        sonde__key_entry(text, "limit", "mark", "edge of random matrices");
     sonde__key_close(text);
 }
 
@@ -203,15 +206,16 @@ void sonde__figure_density(sonde__text *text, const char *id, const char *title,
         law_points(&h, report, x, y);
     for (int i = 0; law && i < CURVE; i++)
         peak = isfinite(y[i]) ? fmax(peak, y[i]) : peak;
-    density_key(text, report, h.logarithmic);
+    const bool edge = report->edge > 0 && density->detailed && to_place(&h, report->edge) < h.high;
+    density_key(text, report, h.logarithmic, edge);
     sonde__plot_open(&plot, text, id, title, description);
     density_axes(&plot, &h, peak);
     draw_bars(&plot, &h);
     draw_spikes(&plot, &h, density);
     if (law)
         draw_law(&plot, x, y);
-    if (report->edge > 0 && density->detailed && to_place(&h, report->edge) < h.high)
-        sonde__plot_upright(&plot, report->edge, "edge", "limit");
+    if (edge)
+        sonde__plot_upright(&plot, report->edge, "", "limit");
     notes(&plot, &h, density);
     sonde__plot_close(&plot);
 }

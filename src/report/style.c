@@ -30,7 +30,7 @@ const char *const sonde__report_style[] = {
     ".facts{display:flex;flex-wrap:wrap;gap:4px 22px;margin:12px 0 28px;padding:0;list-style:none;"
     "color:var(--soft);font-size:.9375rem}.facts b{color:var(--ink);font-weight:600}\n",
     ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));"
-    "gap:16px}"
+    "gap:16px}.cards.four{grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr))}"
     ".card,figure,.note-box,details{background:var(--card);border:1px solid var(--rule);"
     "border-radius:10px}"
     ".card{padding:20px 22px 22px;display:flex;flex-direction:column;gap:10px}"

@@ -8,7 +8,7 @@
 /* A NULL-terminated list of pieces (a string literal may not be too long). */
 extern const char *const sonde__report_style[];
 
-/* A table with one heading a column (the list ends with NULL), and its cells. A cell may have a class;
+/* A table with one heading a column (the list ends with NULL; a leading '<' puts it at the left), and its cells. A cell may have a class;
  * a number's format is "%.4g", "%.2f" or "%.0f", and a dash stands where it is not known. */
 void sonde__table_open(sonde__text *text, const char *const *columns);
 void sonde__table_close(sonde__text *text);

@@ -38,7 +38,7 @@ static void page_words(sonde__text *text, const sonde__survey_page *page)
 {
     sonde__words words;
     sonde__warnings warnings;
-    sonde__text_add(text, "<div class=\"cards\">\n");
+    sonde__text_add(text, page->stop ? "<div class=\"cards four\">\n" : "<div class=\"cards\">\n");
     if (page->stop) {
         sonde__words_series_stop(page->stop, page->row_count, &words);
         sonde__page_card(text, &words, NULL);
@@ -58,8 +58,8 @@ static void page_words(sonde__text *text, const sonde__survey_page *page)
 
 static void series_table(sonde__text *text, const sonde__survey_page *page)
 {
-    static const char *const columns[] = {"Epoch",      "Layers judged",  "Over", "Largest ratio",
-                                          "Mean alpha", "Furthest layer", "File", NULL};
+    static const char *const columns[] = {"Epoch",      "Layers judged",   "Over",  "Largest ratio",
+                                          "Mean alpha", "<Furthest layer", "<File", NULL};
     sonde__text_add(text, "<details open><summary>Checkpoints <span>in order</span></summary>\n");
     sonde__table_open(text, columns);
     for (size_t i = 0; i < page->row_count; i++) {
@@ -175,10 +175,10 @@ static void layer_row(sonde__text *text, const sonde__survey_row *row)
 static void layer_table(sonde__text *text, const sonde__survey_table *table)
 {
     static const char *const columns[] = {
-        "Layer",   "Shape",     "Kind",        "Format",         "Aspect",        "Type",
-        "Spikes",  "Statistic", "Threshold",   "Ratio",          "Edge margin",   "Alpha",
-        "D",       "Tail",      "Stable rank", "Effective rank", "Spectral norm", "Frobenius norm",
-        "Verdict", NULL};
+        "Layer",    "Shape",     "<Kind",       "<Format",        "Aspect",        "<Type",
+        "Spikes",   "Statistic", "Threshold",   "Ratio",          "Edge margin",   "Alpha",
+        "D",        "Tail",      "Stable rank", "Effective rank", "Spectral norm", "Frobenius norm",
+        "<Verdict", NULL};
     size_t shown = 0;
     sonde__text_add(text, table->spectra <= ROWS_OPEN ? "<details open>" : "<details>");
     sonde__text_add(text, "<summary>Layers <span>in the order of the file</span></summary>\n");

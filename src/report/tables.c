@@ -10,8 +10,9 @@ void sonde__table_open(sonde__text *text, const char *const *columns)
 {
     sonde__text_add(text, "<div class=\"scroll\"><table><thead><tr>");
     for (; *columns; columns++) {
-        sonde__text_add(text, "<th scope=\"col\">");
-        sonde__text_html(text, *columns);
+        const bool left = (*columns)[0] == '<';
+        sonde__text_add(text, left ? "<th scope=\"col\" class=\"text\">" : "<th scope=\"col\">");
+        sonde__text_html(text, *columns + left);
         sonde__text_add(text, "</th>");
     }
     sonde__text_add(text, "</tr></thead><tbody>\n");
@@ -72,7 +73,7 @@ void sonde__report_table_layers(sonde__text *text, const sonde__record *record)
     static const char *const columns[] = {"Layer",       "Shape",    "Type",
                                           "Spikes",      "Distance", "Statistic",
                                           "Threshold",   "Ratio",    "Largest eigenvalue",
-                                          "Stable rank", "Verdict",  NULL};
+                                          "Stable rank", "<Verdict", NULL};
     sonde__table_open(text, columns);
     for (size_t i = 0; i < record->layer_count; i++)
         if (sonde__record_first_of_layer(record, i))

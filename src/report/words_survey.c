@@ -64,6 +64,14 @@ static void law_worst(const sonde__survey_table *table, sonde__words *words)
                      plural((size_t)worst->layer.report.spikes));
 }
 
+/* Layers over their threshold that chance explains: no more than 2.5 standard deviations above the
+ * expected number, and none far out. */
+static bool is_chance(const sonde__survey_table *table, double expected)
+{
+    return table->over > 0 && (double)table->over <= expected + 2.5 * sqrt(expected) &&
+           table->rows[table->worst].ratio < 1.3;
+}
+
 void sonde__words_law(const sonde__survey_table *table, sonde__words *words)
 {
     *words = (sonde__words){.topic = "Law", .question = "Where has training reshaped the weights?"};
@@ -71,22 +79,33 @@ void sonde__words_law(const sonde__survey_table *table, sonde__words *words)
         words->tone = SONDE__TONE_UNSURE;
         snprintf(words->answer, sizeof words->answer, "No answer");
         snprintf(words->sure, sizeof words->sure, "No layer can be judged");
-        sonde__words_add(words, table->spectra
-                                    ? "Every matrix is too small, of too low a rank or not finite "
-                                      "for the comparison with random matrices."
-                                    : "No tensor of this model is a matrix that is large enough.");
+        sonde__words_add(words, "%s",
+                         table->spectra     ? "Every matrix is too small, of too low a rank or not "
+                                              "finite for the comparison with random matrices."
+                         : !table->complete ? "No layer was finished."
+                                            : "No tensor of this model is a matrix that is large "
+                                              "enough.");
         return;
     }
     const double chance = table->false_alarm * (double)table->judged;
-    snprintf(words->answer, sizeof words->answer,
-             "%zu of %zu judged layer%s left the random-matrix law", table->over, table->judged,
-             table->judged == 1 ? " has" : "s have");
-    words->tone = table->over ? SONDE__TONE_CARE : SONDE__TONE_SURE;
+    if (table->over)
+        snprintf(words->answer, sizeof words->answer,
+                 "%zu of %zu judged layer%s left the random-matrix law", table->over, table->judged,
+                 table->judged == 1 ? " has" : "s have");
+    else
+        snprintf(words->answer, sizeof words->answer,
+                 "None of %zu judged layer%s has left the random-matrix law", table->judged,
+                 plural(table->judged));
+    const bool by_chance = is_chance(table, chance);
+    words->tone = table->over && !by_chance ? SONDE__TONE_CARE : SONDE__TONE_SURE;
     snprintf(words->sure, sizeof words->sure,
-             "By chance alone %.*f would have (threshold of %g per layer)", chance < 10 ? 1 : 0,
+             "By chance alone %.*f would have (false-alarm rate %g a layer)", chance < 10 ? 1 : 0,
              chance, table->false_alarm);
     law_worst(table, words);
-    if (table->over)
+    if (by_chance)
+        sonde__words_add(words, "So few, and by so little, are what random matrices give: nothing "
+                                "says that training has reshaped any bulk.");
+    else if (table->over)
         sonde__words_add(words,
                          "That says training has changed the bulk of these weights, not only "
                          "added directions; it does not say that it did harm. Whether it is time "
@@ -164,8 +183,8 @@ void sonde__words_survey_warnings(const sonde__survey_table *table, sonde__warni
                           table->error_bound);
     if (table->spectra > table->judged)
         sonde__words_warn(warnings,
-                          "%zu of %zu layers have a spectrum but are too small, of too low a rank "
-                          "or not finite for the comparison with random matrices.",
+                          "%zu of %zu spectra cannot be compared with random matrices: too small, "
+                          "of too low a rank, or not finite.",
                           table->spectra - table->judged, table->spectra);
     if (table->judged && list_names(table, is_over, names, sizeof names) == table->judged &&
         table->judged > 4)
