@@ -32,7 +32,7 @@ target_include_directories(sonde_dependencies_num SYSTEM INTERFACE
 target_link_libraries(sonde_dependencies_num INTERFACE
     ${SONDE_OPENBLAS} ${SONDE_GOMP} Threads::Threads m)
 add_library(sonde_dependencies_file INTERFACE)
-target_link_libraries(sonde_dependencies_file INTERFACE PkgConfig::ZLIB PkgConfig::JANSSON)
+target_link_libraries(sonde_dependencies_file INTERFACE PkgConfig::ZLIB)
 add_library(sonde_dependencies_net INTERFACE)
 target_link_libraries(sonde_dependencies_net INTERFACE ${SONDE_DNNL})
 add_library(sonde_dependencies_run INTERFACE)

@@ -1,7 +1,8 @@
 #!/bin/bash
-# Installs into a scratch prefix, moves it, and builds examples/own_loop.c against what is there:
-# with pkg-config (shared, static) and with the CMake package (both targets). Each program must run
-# and say the same. Nothing of the source tree but the example itself is on any search path.
+# Installs into a scratch prefix, moves it, and builds examples/own_loop.c and open_model.c (beside
+# this file) against what is there: with pkg-config (shared, static) and with the CMake package (both
+# targets). Each program must run and say the same. Nothing of the source tree but the two programs
+# is on any search path.
 set -euo pipefail
 : "${CMAKE:?}" "${CC:?}" "${CXX:?}" "${SONDE_SOURCE:?}" "${SONDE_BUILD:?}"
 read -r -a flags <<< "${SONDE_FLAGS:-}"
@@ -25,9 +26,8 @@ for file in "$prefix/include/sonde.h" "$prefix/bin/sonde" "$libdir/libsonde.so" 
 done
 "$prefix/bin/sonde" --version > /dev/null || fail "the installed command does not run"
 
-example=$SONDE_SOURCE/examples/own_loop.c
-cp "$example" "$scratch/own_loop.c" # away from the tree: no header can be found beside it
-example=$scratch/own_loop.c
+# Away from the tree: no header can be found beside them.
+cp "$SONDE_SOURCE/examples/own_loop.c" "$SONDE_SOURCE/tests/install/open_model.c" "$scratch"
 warnings=(-std=c11 -Wall -Wextra -pedantic -Werror)
 
 export PKG_CONFIG_PATH=$libdir/pkgconfig
@@ -37,10 +37,12 @@ read -r -a shared < <(pkg-config --libs sonde)
 read -r -a static < <(pkg-config --libs --static sonde)
 static=("${static[@]/#-lsonde/-l:libsonde.a}")
 
-"$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$example" -o "$scratch/shared" \
-    "${shared[@]}" -Wl,-rpath,"$libdir" -lm
-"$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$example" -o "$scratch/static" \
-    "${static[@]}" -lm
+for program in own_loop open_model; do
+    "$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$scratch/$program.c" \
+        -o "$scratch/$program-shared" "${shared[@]}" -Wl,-rpath,"$libdir" -lm
+    "$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$scratch/$program.c" \
+        -o "$scratch/$program-static" "${static[@]}" -lm
+done
 
 mkdir "$scratch/package"
 cat > "$scratch/package/CMakeLists.txt" << 'END'
@@ -48,8 +50,10 @@ cmake_minimum_required(VERSION 3.20)
 project(own_loop LANGUAGES C CXX)
 find_package(sonde 0.1 REQUIRED CONFIG)
 foreach(kind sonde sonde_static)
-    add_executable(with_${kind} ../own_loop.c)
-    target_link_libraries(with_${kind} PRIVATE sonde::${kind} m)
+    foreach(program own_loop open_model)
+        add_executable(${program}_${kind} ../${program}.c)
+        target_link_libraries(${program}_${kind} PRIVATE sonde::${kind} m)
+    endforeach()
     add_executable(cpp_${kind} header.cpp)
     target_link_libraries(cpp_${kind} PRIVATE sonde::${kind})
 endforeach()
@@ -82,16 +86,34 @@ for program in "$built/cpp_sonde" "$built/cpp_sonde_static"; do
     "$program" || fail "$(basename "$program") ended with status $?"
 done
 
+# A model of two tensors: F32 1.5 -2 and BF16 1.
+header='{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]}}'
+{
+    printf "\\x$(printf '%x' "${#header}")\0\0\0\0\0\0\0%s" "$header"
+    printf '\0\0\300\077\0\0\0\300\200\077'
+} > "$scratch/model.safetensors"
+
 # The same answer from all four, so that none of them is an older library found elsewhere.
 loads() {
     ldd "$1" | grep -c "libsonde" || true
 }
-[ "$(loads "$scratch/shared")" = 1 ] || fail "the shared build does not load libsonde.so"
-[ "$(loads "$scratch/static")" = 0 ] || fail "the static build loads libsonde.so"
-for program in "$scratch/shared" "$scratch/static" "$built/with_sonde" "$built/with_sonde_static"; do
-    (cd "$scratch" && "$program" > "$program.out") ||
-        fail "$(basename "$program") ended with status $?: $(tail -n 3 "$program.out")"
-    [ -s "$program.out" ] || fail "$(basename "$program") said nothing"
-    cmp "$scratch/shared.out" "$program.out" || fail "$(basename "$program") says something else"
-done
-cat "$scratch/shared.out"
+# same NAME ARGUMENT...: runs the four builds of a program.
+same() {
+    local name=$1 program
+    shift
+    [ "$(loads "$scratch/$name-shared")" = 1 ] || fail "$name: shared does not load libsonde.so"
+    [ "$(loads "$scratch/$name-static")" = 0 ] || fail "$name: static loads libsonde.so"
+    for program in "$scratch/$name-shared" "$scratch/$name-static" "$built/${name}_sonde" \
+        "$built/${name}_sonde_static"; do
+        (cd "$scratch" && "$program" "$@" > "$program.out") ||
+            fail "$(basename "$program") ended with status $?: $(tail -n 3 "$program.out")"
+        [ -s "$program.out" ] || fail "$(basename "$program") said nothing"
+        cmp "$scratch/$name-shared.out" "$program.out" ||
+            fail "$(basename "$program") says something else"
+    done
+    cat "$scratch/$name-shared.out"
+}
+same own_loop
+same open_model model.safetensors
+printf 'a F32 1.5 -2\nb BF16 1\n' | cmp - "$scratch/open_model-shared.out" ||
+    fail "open_model does not say what is in the file"
