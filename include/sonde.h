@@ -530,7 +530,9 @@ SONDE_API sonde_status sonde_spectrum_shape(sonde_context *context, const double
     X(SONDE_NUMBER_IQ1_M, 68, "IQ1_M", 256, 56, 0) \
     X(SONDE_NUMBER_TQ1_0, 69, "TQ1_0", 256, 54, 0) \
     X(SONDE_NUMBER_TQ2_0, 70, "TQ2_0", 256, 66, 0) \
-    X(SONDE_NUMBER_MXFP4, 71, "MXFP4", 32, 17, 0)
+    X(SONDE_NUMBER_MXFP4, 71, "MXFP4", 32, 17, 0) \
+    X(SONDE_NUMBER_NVFP4, 72, "NVFP4", 64, 36, 0) \
+    X(SONDE_NUMBER_Q1_0, 73, "Q1_0", 128, 18, 0)
 
 typedef enum sonde_number {
 #define SONDE_NUMBER_ENUM(name, number, text, elements, bytes, reads) name = number,

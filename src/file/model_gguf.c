@@ -152,6 +152,8 @@ static const struct {
     [37] = {0, "IQ4_NL_4_8"},
     [38] = {0, "IQ4_NL_8_8"},
     [39] = {SONDE_NUMBER_MXFP4, NULL},
+    [40] = {SONDE_NUMBER_NVFP4, NULL},
+    [41] = {SONDE_NUMBER_Q1_0, NULL},
 };
 
 static sonde_status take_number(sonde__gguf *file, const char *name, sonde_number *number)
