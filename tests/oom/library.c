@@ -4,6 +4,7 @@
  * the handle stays usable.
  */
 #include "failing.h"
+#include "folder.h"
 
 enum { ROWS = 24, COLS = 60, BATCH = 6, CLASSES = 4, FEATURES = 5 };
 
@@ -172,6 +173,87 @@ static sonde_status steer(sonde_context *context, void *argument)
     return status;
 }
 
+/* --- model files ------------------------------------------------------------------------------- */
+
+static void write_model(const char *name, const char *header, const void *data, size_t size)
+{
+    uint8_t bytes[1024] = {(uint8_t)strlen(header)};
+    assert_true(strlen(header) < 256 && strlen(header) + size + 8 < sizeof bytes);
+    memcpy(bytes + 8, header, strlen(header));
+    memcpy(bytes + 8 + strlen(header), data, size);
+    folder_write(name, bytes, 8 + strlen(header) + size);
+}
+
+/* Two models that share a tensor, one of them under a prefix and in f8 with a scale; an index. */
+static void write_models(void)
+{
+    static const float numbers[4] = {1, 2, 3, 4};
+    write_model("first.safetensors",
+                "{\"a.w\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
+                "\"__metadata__\":{\"format\":\"pt\"}}",
+                numbers, 16);
+    write_model("second.safetensors",
+                "{\"w_scale\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                "\"w\":{\"dtype\":\"F8_E4M3\",\"shape\":[2,2],\"data_offsets\":[8,12]}}",
+                numbers, 12);
+    static const char index[] = "{\"weight_map\":{\"a.w\":\"first.safetensors\"}}";
+    folder_write("model.safetensors.index.json", index, sizeof index - 1);
+}
+
+static sonde_status list_and_read(sonde_model *model)
+{
+    sonde_model_info info;
+    sonde_tensor tensor;
+    double numbers[4];
+    const char *key, *value;
+    size_t found;
+    sonde_status status = SONDE_OK;
+    sonde_model_describe(model, &info);
+    for (size_t i = 0; i < info.metadata && status == SONDE_OK; i++)
+        status = sonde_model_metadata(model, i, &key, &value);
+    for (size_t i = 0; i < sonde_model_count(model) && status == SONDE_OK; i++) {
+        status = sonde_model_tensor(model, i, &tensor);
+        if (status == SONDE_OK)
+            status = sonde_model_find(model, tensor.name, &found);
+        if (status == SONDE_OK)
+            status = sonde_model_read(model, i, 0, tensor.elements, SONDE_F64, numbers);
+        if (status == SONDE_ERROR_MEMORY) /* memory is there again */
+            status = sonde_model_read(model, i, 0, tensor.elements, SONDE_F64, numbers);
+    }
+    return status;
+}
+
+static sonde_status open_model(sonde_context *context, void *argument)
+{
+    sonde_model *model = NULL;
+    sonde_status status = sonde_model_open(context, argument, NULL, &model);
+    if (status == SONDE_OK)
+        status = list_and_read(model);
+    sonde_model_close(model);
+    return status;
+}
+
+static sonde_status two_models(sonde_context *context, void *argument)
+{
+    sonde_model *first = NULL, *second = NULL;
+    sonde_comparison *comparison = NULL;
+    sonde_tensor_difference difference;
+    (void)argument;
+    sonde_status status = sonde_model_open(context, folder_path("first.safetensors"), NULL, &first);
+    if (status == SONDE_OK)
+        status = sonde_model_open(context, folder_path("second.safetensors"), NULL, &second);
+    if (status == SONDE_OK)
+        status = sonde_compare(context, first, second, &comparison);
+    for (size_t i = 0; status == SONDE_OK && i < sonde_comparison_count(comparison); i++)
+        status = sonde_comparison_tensor(comparison, i, &difference);
+    if (status == SONDE_OK)
+        status = sonde_model_convert(second, folder_path("out"));
+    sonde_comparison_free(comparison);
+    sonde_model_close(second);
+    sonde_model_close(first);
+    return status;
+}
+
 /* --- the tests --------------------------------------------------------------------------------- */
 
 static void head_gradient(void **state)
@@ -211,12 +293,31 @@ static void a_steered_run(void **state)
         assert_true(failing_run(steer, &wait[i]) > 20);
 }
 
+static void model_files(void **state)
+{
+    (void)state;
+    write_models();
+    static const char *const names[] = {"first.safetensors", "second.safetensors",
+                                        "model.safetensors.index.json"};
+    for (int i = 0; i < 3; i++)
+        assert_true(failing_run(open_model, (void *)(uintptr_t)folder_path(names[i])) > 5);
+    folder_delete("second.safetensors"); /* then the index is the folder's one model */
+    assert_true(failing_run(open_model, folder) > 5);
+    write_models();
+    assert_true(failing_run(two_models, NULL) > 10);
+}
+
+static int begin(void **state)
+{
+    return fill(state) || folder_make(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(head_gradient), cmocka_unit_test(keep_choice),
         cmocka_unit_test(one_spectrum),  cmocka_unit_test(mastery_of_dense_and_sparse_ids),
-        cmocka_unit_test(a_steered_run),
+        cmocka_unit_test(a_steered_run), cmocka_unit_test(model_files),
     };
-    return cmocka_run_group_tests(tests, fill, NULL);
+    return cmocka_run_group_tests(tests, begin, folder_remove);
 }
