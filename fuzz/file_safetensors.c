@@ -4,7 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size > 8 && data[8] != '{')
+    if (size <= 8 || data[8] != '{')
         return 0;
     sonde_context *context = fuzz_context();
     sonde_model *model = NULL;
