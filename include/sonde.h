@@ -614,8 +614,9 @@ SONDE_API const char *sonde_model_warning(const sonde_model *model, size_t index
 /*
  * Elements [first, first + count) of a tensor, row-major, as SONDE_F32 or SONDE_F64 into room for
  * `count` of them. Integers become the nearest number, quantised blocks are dequantised, f8 with a
- * scale is scaled. A file that has become shorter is SONDE_ERROR_TRUNCATED. On failure the
- * content of `out` is not specified.
+ * scale is scaled (both in float, also as SONDE_F64). A file that has become shorter is
+ * SONDE_ERROR_TRUNCATED. On failure the content of `out` is not specified. Slices that follow each
+ * other are read once over; a tensor needs no memory but the caller's, and 128 KiB of the model.
  */
 SONDE_API sonde_status sonde_model_read(sonde_model *model, size_t index, uint64_t first,
                                         uint64_t count, sonde_dtype dtype, void *out);
@@ -729,8 +730,12 @@ typedef struct sonde_tensor_difference {
 
 typedef struct sonde_comparison sonde_comparison;
 
-/* Tensors matched by name, after a prefix that all names of one model share ("module.", "model.")
- * was dropped where that matches more. Freed with sonde_comparison_free. */
+/*
+ * Tensors matched by name, after a prefix that all names of one model share ("module.", "model.")
+ * was dropped where that matches more; in order of the first model, then what only the second has.
+ * Numbers are compared by value, also of different formats, and 64-bit integers exactly. Freed with
+ * sonde_comparison_free; its strings live as long as it does, also without the models.
+ */
 SONDE_API sonde_status sonde_compare(sonde_context *context, sonde_model *first,
                                      sonde_model *second, sonde_comparison **comparison);
 SONDE_API void sonde_comparison_free(sonde_comparison *comparison);
@@ -741,7 +746,9 @@ SONDE_API sonde_status sonde_comparison_tensor(const sonde_comparison *compariso
 /*
  * Writes the model as one safetensors file, atomically, slice by slice: plain formats as they are,
  * bit by bit, quantised ones and scaled f8 as F32. Tied tensors are written once, with a note of the
- * other names in the file's metadata ("tied.NAME" = first name).
+ * other names in the file's metadata ("tied.NAME" = first name). A file that the model is read from
+ * is SONDE_ERROR_ARGUMENT, a tensor that safetensors cannot hold SONDE_ERROR_UNSUPPORTED; nothing is
+ * written then.
  */
 SONDE_API sonde_status sonde_model_convert(sonde_model *model, const char *path);
 

@@ -139,7 +139,7 @@ static sonde_status kind_of(const sonde_model *model, const sonde__input *input,
         *kind = SONDE_MODEL_GGUF;
     else if (sonde__is_zip(head, size))
         return kind_of_zip(model, input, kind);
-    else if (size >= 2 && head[0] == 0x80 && head[1] <= 5)
+    else if (head[0] == 0x80 && !(size > PREFIX && head[PREFIX] == '{')) /* any protocol >= 2 */
         *kind = SONDE_MODEL_TORCH_LEGACY;
     else if (is_json(head, size))
         return fail_kind(model, input, SONDE_ERROR_UNSUPPORTED,

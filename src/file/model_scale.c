@@ -118,7 +118,7 @@ static sonde_status warn_of_blocks(sonde_model *model, const sonde__record *reco
     return SONDE_OK;
 }
 
-sonde_status sonde__model_find_scales(sonde_model *model)
+static sonde_status find_scales(sonde_model *model)
 {
     for (size_t i = 0; i < model->tensor_count; i++) {
         sonde__record *record = &model->tensors[i];
@@ -139,6 +139,40 @@ sonde_status sonde__model_find_scales(sonde_model *model)
             SONDE_TRY(warn_of_blocks(model, record, &over));
         }
     }
+    return SONDE_OK;
+}
+
+static uint32_t first_of(const sonde_model *model, uint32_t index_and_one)
+{
+    if (index_and_one == 0)
+        return 0;
+    const uint32_t tied = model->tensors[index_and_one - 1].tied;
+    return tied ? tied : index_and_one;
+}
+
+/* The same bytes are the same numbers only under the same scale. An f8 tensor that has none of its own
+ * is scaled as the one that it is tied to; one that has another is not tied. */
+static void scale_ties(sonde_model *model)
+{
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        sonde__record *record = &model->tensors[i];
+        if (!record->tied || !is_scaled_number(record->number))
+            continue;
+        const sonde__record *first = &model->tensors[record->tied - 1];
+        if (!record->scale && record->refusal == SONDE__READS) {
+            record->scale = first->scale;
+            record->refusal = first->refusal;
+        }
+        if (first_of(model, record->scale) != first_of(model, first->scale) ||
+            record->refusal != first->refusal)
+            record->tied = 0;
+    }
+}
+
+sonde_status sonde__model_find_scales(sonde_model *model)
+{
+    SONDE_TRY(find_scales(model));
+    scale_ties(model);
     return SONDE_OK;
 }
 

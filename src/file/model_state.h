@@ -94,7 +94,7 @@ const int64_t *sonde__record_strides(const sonde__record *record, int64_t *dense
 /* --- model_ties.c, model_scale.c -------------------------------------------------------------- */
 
 sonde_status sonde__model_tie(sonde_model *model);
-/* Finds the scales of f8 tensors. */
+/* Finds the scales of f8 tensors; after the ties. */
 sonde_status sonde__model_find_scales(sonde_model *model);
 /* Multiplies elements [first, first + count), already in `out`, by the tensor's scale. */
 sonde_status sonde__model_apply_scale(sonde_model *model, const sonde__record *record,

@@ -727,7 +727,7 @@ static void scales_that_cannot_be_meant_are_refused(void **state)
     memset(bytes, E4M3_ONE, sizeof bytes);
     fixture f = open_bytes(bytes, sizeof bytes);
     const size_t run = add_run(&f, 0, sizeof bytes);
-    const sonde__stored all[] = {
+    sonde__stored all[] = {
         dense("two", SONDE_NUMBER_F8_E4M3, run, 1, SHAPE(4)),
         dense("two_scale", SONDE_NUMBER_F32, run, 0, SHAPE(0)),
         dense("two_scale_inv", SONDE_NUMBER_F32, run, 0, SHAPE(0)),
@@ -740,6 +740,8 @@ static void scales_that_cannot_be_meant_are_refused(void **state)
         dense("byte_scale", SONDE_NUMBER_F32, run, 0, SHAPE(0)),
     };
     static const char expect[] = "nyynyyyyyy";
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        all[i].first = i; /* none is tied to another */
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         check_ok(f.context, sonde__model_add_tensor(f.model, &all[i]));
     check_ok(f.context, sonde__model_finish(f.model));
@@ -779,6 +781,48 @@ static void a_block_size_that_could_be_another_is_told(void **state)
     check_ok(f.context, sonde__model_finish(f.model));
     assert_non_null(sonde_model_warning(f.model, 0));
     assert_non_null(strstr(sonde_model_warning(f.model, 0), "128"));
+    close_fixture(&f);
+}
+
+static void tied_f8_has_the_same_scale_or_is_not_tied(void **state)
+{
+    (void)state;
+    static uint8_t bytes[64];
+    memset(bytes, E4M3_ONE, 32);
+    const float scales[2] = {2, 3};
+    memcpy(bytes + 32, scales, sizeof scales);
+    fixture f = open_bytes(bytes, sizeof bytes);
+    const size_t run = add_run(&f, 0, sizeof bytes);
+    sonde__stored all[] = {
+        dense("a", SONDE_NUMBER_F8_E4M3, run, 1, SHAPE(4)),
+        dense("a_scale", SONDE_NUMBER_F32, run, 0, SHAPE(0)),
+        dense("b", SONDE_NUMBER_F8_E4M3, run, 1, SHAPE(4)), /* no scale: that of a */
+        dense("c", SONDE_NUMBER_F8_E4M3, run, 1, SHAPE(4)), /* the same scale, tied too */
+        dense("c_scale", SONDE_NUMBER_F32, run, 0, SHAPE(0)),
+        dense("d", SONDE_NUMBER_F8_E4M3, run, 1, SHAPE(4)), /* another */
+        dense("d_scale", SONDE_NUMBER_F32, run, 0, SHAPE(0)),
+        dense("e", SONDE_NUMBER_F8_E4M3, run, 1, SHAPE(4)), /* one that does not fit */
+        dense("e_scale", SONDE_NUMBER_F32, run, 1, SHAPE(0)),
+    };
+    static const char *const ties[] = {NULL, NULL, "a", "a", "a_scale", NULL, NULL, NULL, NULL};
+    static const double read[] = {2, 2, 2, 2, 2, 3, 3, 0, 0};
+    all[1].first = all[4].first = 8, all[6].first = 9;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        check_ok(f.context, sonde__model_add_tensor(f.model, &all[i]));
+    check_ok(f.context, sonde__model_finish(f.model));
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        sonde_tensor tensor;
+        double value = 0;
+        check_ok(f.context, sonde_model_tensor(f.model, i, &tensor));
+        if (ties[i])
+            assert_string_equal(tensor.tied_to, ties[i]);
+        else
+            assert_null(tensor.tied_to);
+        assert_int_equal(tensor.readable, i != 7);
+        if (i < 7)
+            check_ok(f.context, sonde_model_read(f.model, i, 0, 1, SONDE_F64, &value));
+        assert_true(value == read[i]);
+    }
     close_fixture(&f);
 }
 
@@ -927,6 +971,7 @@ int main(void)
         cmocka_unit_test(the_same_view_twice_is_tied_and_others_are_not),
         cmocka_unit_test(f8_is_scaled_by_its_sibling_or_refused),
         cmocka_unit_test(scales_that_cannot_be_meant_are_refused),
+        cmocka_unit_test(tied_f8_has_the_same_scale_or_is_not_tied),
         cmocka_unit_test(a_block_size_that_could_be_another_is_told),
         cmocka_unit_test(what_is_not_read_is_refused_by_its_name),
         cmocka_unit_test(refused_allocations_leave_nothing_behind),
