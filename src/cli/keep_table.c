@@ -215,12 +215,20 @@ sonde_status sonde__keep_table_choose(sonde__keep_table *table, const sonde_keep
     return SONDE_OK;
 }
 
+bool sonde__keep_by_spectra(const sonde__keep_table *table)
+{
+    return table->by < 0 && table->rows && table->stop && table->stop->stop_advised;
+}
+
 int64_t sonde__keep_chosen(const sonde__keep_table *table)
 {
-    if (table->by < 0)
+    const bool spectra = sonde__keep_by_spectra(table);
+    if (table->by < 0 && !spectra)
         return -1;
+    const int64_t epoch =
+        spectra ? table->stop->stop_epoch : table->signals[table->by].choice.epoch;
     for (size_t i = 0; i < table->count; i++)
-        if (table->epochs[i] == table->signals[table->by].choice.epoch)
+        if (table->epochs[i] == epoch)
             return (int64_t)i;
     return -1;
 }

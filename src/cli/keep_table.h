@@ -59,6 +59,8 @@ sonde_status sonde__keep_table_choose(sonde__keep_table *table, const sonde_keep
 /* keep_out.c. `name` is the run or folder. */
 void sonde__print_keep(const sonde__paper *paper, const sonde__keep_table *table);
 sonde_status sonde__json_keep(FILE *to, const sonde__keep_table *table, const char *name);
+/* No score decides, but the spectra advised to stop: that epoch is what is left to propose. */
+bool sonde__keep_by_spectra(const sonde__keep_table *table);
 /* Index of the checkpoint to keep, or -1. */
 int64_t sonde__keep_chosen(const sonde__keep_table *table);
 

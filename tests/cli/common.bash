@@ -1,5 +1,6 @@
 # Sourced by the tests: a scratch folder, and checks that say what they saw.
 set -u
+here=$(cd "$(dirname "$0")" && pwd)
 scratch=$(mktemp -d)
 trap 'chmod -R u+w "$scratch" 2>/dev/null; rm -rf "$scratch"' EXIT
 cd "$scratch" || exit 1
@@ -28,4 +29,9 @@ one_error_line() {
     [ "$(wc -l <err)" = 1 ] || fail "not one line of error"
     grep -q '^sonde: ' err || fail "the error does not begin with 'sonde: '"
     [ ! -s out ] || fail "output beside an error"
+}
+
+# make_model KIND PATH...: a model file of tests/support/make_models.py
+make_model() {
+    "$SONDE_PYTHON" "$here/../support/make_models.py" "$@" || fail "make_models $*"
 }

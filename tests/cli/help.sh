@@ -3,7 +3,7 @@
 
 run 0 help
 general=$(cat out)
-for verb in train resume show report demo data models; do
+for verb in show spectrum keep diff convert train resume report demo data models; do
     case $general in *"    $verb "*) ;; *) fail "help does not list $verb" ;; esac
     run 0 help $verb
     cp out by_help
@@ -18,6 +18,10 @@ done
 
 run 0 help train
 for option in --data --epochs --no-skip --probe --stop --run --label-noise; do
+    says out "$option"
+done
+run 0 help spectrum
+for option in --layers --fast --conv --base --memory --threads --html --csv --json; do
     says out "$option"
 done
 run 0 --help

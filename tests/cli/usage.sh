@@ -29,7 +29,19 @@ wrong '--probe' train --probe hold:3
 wrong '--optimizer' train --optimizer sdg
 wrong '--schedule' train --schedule cosin
 wrong 'runs/a' train runs/a
-wrong 'which RUN?' show
+wrong 'which RUN or MODEL?' show
+wrong 'which MODEL?' spectrum
+wrong 'which RUN or FOLDER?' keep
+wrong 'two names' diff a
+wrong 'one name more' convert a b.safetensors c
+wrong 'size such as' spectrum a --memory 2X
+wrong 'size such as' spectrum a --memory=
+wrong 'whole number' spectrum a --threads two
+wrong 'pooled, flat or slices' spectrum a --conv round
+wrong 'between 0 and 1' spectrum a --false-alarm 2
+wrong 'NAME.safetensors' convert a b
+wrong 'did you mean --layers?' spectrum a --layer x
+wrong 'did you mean spectrum?' spectra a
 wrong 'which RUN?' resume
 wrong 'second' show a b
 wrong 'unknown option' show a --epochs 3
