@@ -3,6 +3,7 @@
  * pooled kernels, stacks, adapters; and what must hold whatever the numbers: the same bits for any
  * number of threads, a kept budget, what is finished after cancelling, files that fail.
  */
+#include "failing.h"
 #include "made_model.h"
 
 #include <unistd.h>
@@ -490,6 +491,43 @@ static void a_file_that_shrinks_ends_the_survey_with_its_name(void **state)
     assert_true(strlen(sonde_context_error(context)->message) > 0);
 }
 
+static sonde_status survey_and_free(sonde_context *own, void *argument)
+{
+    const char *const *const paths = argument;
+    sonde_survey_options about;
+    sonde_model *opened = NULL, *base = NULL;
+    sonde_survey *made_here = NULL;
+    sonde_survey_options_init(&about);
+    about.spectrum.calibrate = false;
+    sonde_status status = sonde_model_open(own, paths[0], NULL, &opened);
+    if (status == SONDE_OK)
+        status = sonde_model_open(own, paths[1], NULL, &base);
+    about.base = base;
+    if (status == SONDE_OK)
+        status = sonde_survey_run(own, opened, &about, &made_here);
+    sonde_survey_free(made_here);
+    sonde_model_close(opened);
+    sonde_model_close(base);
+    return status;
+}
+
+static void a_refused_allocation_is_a_status_or_a_skipped_layer(void **state)
+{
+    (void)state;
+    made_model base = {.count = 0};
+    made_random(made_floats(&base, "l.q.weight", SHAPE(14, 20)), 280, 5, 1);
+    made_write(context, &base, "base.safetensors");
+    made_random(made_floats(&made, "a.weight", SHAPE(12, 16)), 192, 1, 1);
+    made_random(made_floats(&made, "conv.weight", SHAPE(12, 12, 2, 2)), 576, 2, 1);
+    made_random(made_floats(&made, "l.q.lora_A.weight", SHAPE(3, 20)), 60, 3, 1);
+    made_random(made_floats(&made, "l.q.lora_B.weight", SHAPE(14, 3)), 42, 4, 1);
+    made_floats(&made, "norm.weight", SHAPE(12));
+    made_write(context, &made, "model.safetensors");
+    const char *paths[] = {folder_path("model.safetensors"), folder_path("base.safetensors")};
+    assert_true(failing_run(survey_and_free, (void *)paths) > 20);
+    made_free(&base);
+}
+
 static void wrong_options_are_refused(void **state)
 {
     (void)state;
@@ -537,6 +575,7 @@ int main(void)
         EACH(a_callback_that_says_no_leaves_what_is_finished),
         EACH(a_cancelled_context_ends_the_survey),
         EACH(a_file_that_shrinks_ends_the_survey_with_its_name),
+        EACH(a_refused_allocation_is_a_status_or_a_skipped_layer),
         EACH(wrong_options_are_refused),
         EACH(a_model_without_matrices_is_an_empty_survey),
     };
