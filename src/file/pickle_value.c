@@ -176,7 +176,7 @@ sonde_status sonde__pickle_pop_mark(sonde__unpickler *u, sonde__pickle_value ***
         return sonde__unpickle_fail(u, SONDE_ERROR_FORMAT,
                                     "an opcode needs a mark on the stack and there is none");
     size_t mark = u->marks[--u->mark_count];
-    *items = u->stack + mark;
+    *items = u->stack ? u->stack + mark : NULL;
     *count = u->depth - mark;
     u->depth = mark;
     return SONDE_OK;

@@ -159,6 +159,8 @@ static void containers_of_every_form_have_their_items(void **state)
     assert_int_equal(list->as.list.count, 3);
     check_integer(list->as.list.items[2], SONDE__PICKLE_INT, 3);
     assert_int_equal(READ("(K\x01l.")->as.list.count, 1);
+    assert_int_equal(READ("(t.")->as.list.count, 0);
+    assert_int_equal(READ("(d.")->as.list.count, 0);
     const sonde__pickle_value *dict = READ("}(U\x01"
                                            "aK\x01U\x01"
                                            "bK\x02uU\x01"
