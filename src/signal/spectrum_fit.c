@@ -18,6 +18,8 @@
 #include "num/tracy_widom.h"
 
 static const double TRIM = 0.2; /* alpha of the bulk matching */
+/* What is left below the spikes must not be rounding errors of the bulk that was matched. */
+static const double ROUNDING = 1e-12;
 
 sonde_status sonde__spectrum_ensemble_init(sonde_context *context, size_t n, size_t longer,
                                            const sonde_spectrum_options *options,
@@ -75,7 +77,8 @@ bool sonde__spectrum_fit_law(const sonde__spectrum_ensemble *ensemble, double sm
         fit->validity = SONDE_TOO_FEW;
         return false;
     }
-    if (!(sqrt(largest) - sqrt(smallest) > 1e-7 * sqrt(largest)) || !(fit->sigma2 > 0)) {
+    const bool constant = !(sqrt(largest) - sqrt(smallest) > 1e-7 * sqrt(largest));
+    if (constant || !(fit->sigma2 > 0) || !(largest > ROUNDING * fit->sigma2)) {
         fit->validity = SONDE_DEGENERATE;
         return false;
     }

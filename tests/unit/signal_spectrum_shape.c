@@ -211,6 +211,68 @@ static void wrong_arguments_leave_the_output_untouched(void **state)
     assert_true(shape.alpha == 77);
 }
 
+static void numbers_stay_finite_whatever_the_eigenvalues(void **state)
+{
+    (void)state;
+    for (uint64_t draw = 0; draw < 3000; draw++) {
+        sonde__stream stream = sonde__stream_open(77, SONDE__RANDOM_TEST, draw);
+        const size_t rows = 1 + (size_t)sonde__random_below(&stream, 40);
+        const size_t cols = 1 + (size_t)sonde__random_below(&stream, 60);
+        const size_t slices = 1 + (size_t)sonde__random_below(&stream, 5);
+        const size_t count = slices * (rows < cols ? rows : cols);
+        double x[200], scratch[200];
+        for (size_t i = 0; i < count; i++) {
+            const double u = sonde__random_uniform(&stream);
+            const double choices[] = {u, pow(10, 600 * u - 300), floor(4 * u),
+                                      5e-324 * floor(20 * u), u < 0.2 ? 1.79e308 : u};
+            x[i] = choices[draw % 5];
+        }
+        sonde__sort(x, count, scratch);
+        const sonde_spectrum_report report = judge(x, count, rows, cols);
+        sonde_spectrum_shape_report shape;
+        check_ok(context, sonde_spectrum_shape(context, x, count, &report, &shape));
+        assert_true(isfinite(report.distance) && isfinite(report.statistic));
+        assert_true(isfinite(report.sigma2) && isfinite(report.edge) && isfinite(report.entropy));
+        assert_true(isfinite(shape.alpha) && isfinite(shape.log_alpha_norm));
+        assert_true(isfinite(shape.log_norm) && isfinite(shape.edge_margin));
+        assert_true(isfinite(shape.effective_rank) && shape.matrix_rank <= count);
+    }
+}
+
+static void out_of_memory_is_a_status_at_every_allocation(void **state)
+{
+    (void)state;
+    double x[200];
+    for (int i = 0; i < 200; i++)
+        x[i] = 1 + 0.02 * i;
+    sonde_status status = SONDE_ERROR_MEMORY;
+    for (size_t limit = 128; status != SONDE_OK; limit += 100) {
+        sonde_context_options options;
+        sonde_spectrum_options pooled;
+        sonde_context *tight = NULL;
+        sonde_spectrum_report report = {.rows = 77};
+        sonde_spectrum_shape_report shape = {.alpha = 77};
+        sonde_context_options_init(&options);
+        sonde_spectrum_options_init(&pooled);
+        pooled.calibrate = false;
+        pooled.slices = 2;
+        options.memory_limit = limit;
+        assert_int_equal(sonde_context_create(&options, &tight), SONDE_OK);
+        status = sonde_spectrum_judge(tight, x, 200, 100, 150, &pooled, &report);
+        if (status != SONDE_OK)
+            assert_int_equal(report.rows, 77);
+        else
+            status = sonde_spectrum_shape(tight, x, 200, &report, &shape);
+        if (status != SONDE_OK) {
+            check_status(status, SONDE_ERROR_MEMORY);
+            assert_true(shape.alpha == 77);
+            assert_int_equal(sonde_context_error(tight)->status, SONDE_ERROR_MEMORY);
+        }
+        sonde_context_free(tight);
+        assert_true(limit < 1000000);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -224,6 +286,8 @@ int main(void)
         TEST(pooled_slices_are_one_list),
         TEST(spectra_without_numbers_are_named),
         TEST(wrong_arguments_leave_the_output_untouched),
+        TEST(numbers_stay_finite_whatever_the_eigenvalues),
+        TEST(out_of_memory_is_a_status_at_every_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
