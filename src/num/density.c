@@ -18,6 +18,9 @@
 
 enum { STEPS = SONDE__LANCZOS_STEPS, NODES = SONDE__LANCZOS_NODES, BLOCK = SONDE__BLOCK };
 enum { EXACT_BELOW = 2 * NODES, GRID = 4096 };
+/* The last two coefficients of the bulk are left out: they hold what is not known of the outliers that
+ * were taken away, whose highest powers are huge. */
+enum { COEFFICIENTS = STEPS - 2 };
 /* A node is an eigenvalue when its residual is this share of it. */
 static const double CONVERGED = 1e-3;
 /* Mass near zero is taken apart where it is this much: rank collapse, not the tail of a hard edge. */
@@ -108,14 +111,14 @@ static void correct_mean(const sonde__lanczos *l, parts *p)
         p->weights[j] *= 1 + tilt * (l->nodes[j] - mean);
 }
 
-/* The first STEPS coefficients of the bulk's continued fraction: Stieltjes' procedure, that is
+/* The first coefficients of the bulk's continued fraction: Stieltjes' procedure, that is
  * Lanczos on the diagonal matrix of the nodes with start vector sqrt(weights). */
 static size_t coefficients(const sonde__lanczos *l, const parts *p, double *a, double *b_squared)
 {
     double before[NODES] = {0}, now[NODES] = {0}, norm_before = 1;
     for (size_t j = p->first; j < p->last; j++)
         now[j] = 1;
-    for (size_t k = 0; k < STEPS; k++) {
+    for (size_t k = 0; k < COEFFICIENTS; k++) {
         double norm = 0, moment = 0;
         for (size_t j = p->first; j < p->last; j++) {
             norm += p->weights[j] * now[j] * now[j];
@@ -132,12 +135,12 @@ static size_t coefficients(const sonde__lanczos *l, const parts *p, double *a, d
         }
         norm_before = norm;
     }
-    return STEPS;
+    return COEFFICIENTS;
 }
 
 typedef struct fraction {
     double low, high;
-    double a[STEPS], b_squared[STEPS];
+    double a[COEFFICIENTS], b_squared[COEFFICIENTS];
     size_t count;
 } fraction;
 
