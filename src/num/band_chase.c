@@ -8,7 +8,8 @@
  * SWEEPS of them run as a front, so that the band goes through the cache once for all of them.
  *
  * The matrix is continued by zeros, on which reflectors are the identity, so that all blocks are
- * whole whatever n is. Column j of the band holds rows j - 2 BAND to j + BAND.
+ * whole whatever n is. Column j of the band holds rows j - 2 BAND to j + BAND; in the symmetric case,
+ * which has the block below where this one has the block to the right, j - BAND to j + 2 BAND.
  */
 #include "num/band.h"
 
@@ -28,13 +29,22 @@ enum {
 typedef struct sweep {
     double *block; /* the diagonal block that is next */
     size_t row;    /* its first row */
-    double tau;    /* of the reflector from the right that is still to be applied to it */
+    double tau;    /* of the reflector that is still to be applied to it */
     double v[WIDTH];
 } sweep;
 
-static double *entry(double *band, size_t row, size_t col)
+/* A band in chase: which entries a column holds, how a sweep begins and goes on. */
+typedef struct pursuit {
+    double *band;
+    size_t n;
+    size_t above; /* the first entry of column j is row j - above */
+    void (*start)(const struct pursuit *p, sweep *s, size_t i);
+    void (*advance)(sweep *s, size_t n);
+} pursuit;
+
+static double *entry(const pursuit *p, size_t row, size_t col)
 {
-    return band + col * (STEP + 1) + 2 * WIDTH + row - col;
+    return p->band + col * (STEP + 1) + p->above + row - col;
 }
 
 /* Eight doubles at an address. */
@@ -136,7 +146,7 @@ SONDE_INLINE void right_block(double *block, const double *u, double tau_u, doub
 
 /* One block of a sweep: the diagonal one and, but at the end, its right neighbour. */
 SONDE_CLONES
-static void advance(sweep *s, size_t n)
+static void advance_general(sweep *s, size_t n)
 {
     double u[WIDTH], tau_u;
     diagonal_block(s->block, s->v, s->tau, u, &tau_u);
@@ -148,9 +158,9 @@ static void advance(sweep *s, size_t n)
 }
 
 /* Clears row i from the right. */
-static void start(sweep *s, double *band, size_t i)
+static void start_general(const pursuit *p, sweep *s, size_t i)
 {
-    double *const row = entry(band, i, i + 1);
+    double *const row = entry(p, i, i + 1);
     for (size_t j = 0; j < WIDTH; j++)
         s->v[j] = row[j * STEP];
     const double beta = sonde__reflector(s->v, WIDTH, &s->tau);
@@ -158,54 +168,118 @@ static void start(sweep *s, double *band, size_t i)
         row[j * STEP] = 0;
     row[0] = beta;
     s->row = i + 1;
-    s->block = entry(band, i + 1, i + 1);
+    s->block = entry(p, i + 1, i + 1);
+}
+
+/* H block H for a symmetric block, both triangles: block - v w^T - w v^T. */
+SONDE_INLINE void symmetric_block(double *block, const double *v, double tau)
+{
+    double w[WIDTH];
+    times_vector(block, v, w);
+    const double common = tau / 2 * dot(w, v);
+    for (size_t i = 0; i < WIDTH; i++)
+        w[i] = tau * (w[i] - common * v[i]);
+    subtract(block, v, w, w, v);
+}
+
+/* The diagonal block and the one below it, whose first row becomes the last one of the next sweep's
+ * diagonal block and is therefore kept above the diagonal as well. */
+SONDE_CLONES
+static void advance_symmetric(sweep *s, size_t n)
+{
+    double u[WIDTH];
+    symmetric_block(s->block, s->v, s->tau);
+    s->row += WIDTH;
+    if (s->row >= n)
+        return;
+    double *const below = s->block + WIDTH, *const mirror = s->block + WIDTH * STEP;
+    diagonal_block(below, s->v, s->tau, u, &s->tau);
+    memcpy(s->v, u, sizeof u);
+    for (size_t j = 0; j < WIDTH; j++)
+        mirror[j] = below[j * STEP];
+    s->block += WIDTH * (STEP + 1);
+}
+
+/* Clears column i from the left. */
+static void start_symmetric(const pursuit *p, sweep *s, size_t i)
+{
+    double *const column = entry(p, i + 1, i);
+    memcpy(s->v, column, sizeof s->v);
+    const double beta = sonde__reflector(s->v, WIDTH, &s->tau);
+    memset(column, 0, sizeof s->v);
+    column[0] = beta;
+    s->row = i + 1;
+    s->block = entry(p, i + 1, i + 1);
 }
 
 /* Sweeps first .. first + count - 1 as a front. */
-static void run_front(double *band, size_t n, size_t first, size_t count, sweep *front)
+static void run_front(const pursuit *p, size_t first, size_t count, sweep *front)
 {
     size_t running = 1;
     for (size_t time = 0; running > 0; time++) {
         running = time < 2 * count;
         for (size_t k = 0; k < count && 2 * k <= time; k++) {
             if (time == 2 * k)
-                start(&front[k], band, first + k);
-            if (front[k].row < n) {
-                advance(&front[k], n);
+                p->start(p, &front[k], first + k);
+            if (front[k].row < p->n) {
+                p->advance(&front[k], p->n);
                 running = 1;
             }
         }
     }
 }
 
-static void copy_band(const double *matrix, size_t n, double *band)
+static sonde_status run_all(sonde_context *context, const pursuit *p)
 {
-    memset(band, 0, sonde__chase_work(n) * sizeof *band);
-    for (size_t j = 0; j < n; j++) {
-        const size_t top = j < WIDTH ? 0 : j - WIDTH;
-        memcpy(entry(band, top, j), matrix + j * n + top, (j - top + 1) * sizeof *band);
+    sweep front[SWEEPS];
+    const size_t sweeps = p->n - 1;
+    for (size_t i = 0; i < sweeps; i += SWEEPS) {
+        if (sonde__cancelled(context))
+            return SONDE_ERROR_CANCELLED;
+        run_front(p, i, sweeps - i < SWEEPS ? sweeps - i : SWEEPS, front);
     }
+    return SONDE_OK;
 }
 
 sonde_status sonde__chase_band(sonde_context *context, const double *matrix, size_t n, double *band,
                                double *diagonal, double *off)
 {
-    sweep front[SWEEPS];
-    copy_band(matrix, n, band);
-    for (size_t i = 0; i + 1 < n; i += SWEEPS) {
-        if (sonde__cancelled(context))
-            return SONDE_ERROR_CANCELLED;
-        run_front(band, n, i, n - 1 - i < SWEEPS ? n - 1 - i : SWEEPS, front);
+    const pursuit chase = {band, n, 2 * WIDTH, start_general, advance_general};
+    memset(band, 0, sonde__chase_work(n) * sizeof *band);
+    for (size_t j = 0; j < n; j++) {
+        const size_t top = j < WIDTH ? 0 : j - WIDTH;
+        memcpy(entry(&chase, top, j), matrix + j * n + top, (j - top + 1) * sizeof *band);
     }
+    SONDE_TRY(run_all(context, &chase));
     for (size_t i = 0; i < n; i++) {
-        diagonal[i] = *entry(band, i, i);
+        diagonal[i] = *entry(&chase, i, i);
         if (i + 1 < n)
-            off[i] = *entry(band, i, i + 1);
+            off[i] = *entry(&chase, i, i + 1);
     }
     return SONDE_OK;
 }
 
-/* Columns up to n + 2 BAND are touched, rows up to BAND below the last one's diagonal. */
+sonde_status sonde__chase_symmetric(sonde_context *context, const double *matrix, size_t n,
+                                    double *band, double *diagonal, double *off)
+{
+    const pursuit chase = {band, n, WIDTH, start_symmetric, advance_symmetric};
+    memset(band, 0, sonde__chase_work(n) * sizeof *band);
+    for (size_t j = 0; j < n; j++) {
+        const size_t end = j + WIDTH < n ? j + WIDTH + 1 : n;
+        memcpy(entry(&chase, j, j), matrix + j * n + j, (end - j) * sizeof *band);
+        for (size_t i = j + 1; i < end; i++)
+            *entry(&chase, j, i) = matrix[j * n + i];
+    }
+    SONDE_TRY(run_all(context, &chase));
+    for (size_t i = 0; i < n; i++) {
+        diagonal[i] = *entry(&chase, i, i);
+        if (i + 1 < n)
+            off[i] = *entry(&chase, i + 1, i);
+    }
+    return SONDE_OK;
+}
+
+/* Columns up to n + 2 BAND are touched, each with all its rows. */
 size_t sonde__chase_work(size_t n)
 {
     return (n + 2 * WIDTH + 1) * (STEP + 1) + STEP;

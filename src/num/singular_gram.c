@@ -1,11 +1,17 @@
 /*
- * Eigenvalues of the Gram matrix of a matrix that is read in blocks.
+ * Eigenvalues of the Gram matrix of a matrix that is read in blocks: sums of products, a tridiagonal
+ * in two stages (in one where it is small), implicit QL.
  */
+#include <cblas.h>
+
+#include "num/band.h"
 #include "num/linalg.h"
 #include "num/singular_internal.h"
 
-#include <cblas.h>
+/* From this order on two stages are faster than LAPACK's one. */
+enum { TWO_STAGE_LEAST = 800 };
 
+/* Lower triangle, by columns. */
 static sonde_status sum_products(sonde__tall *tall, double *gram, double *block)
 {
     const size_t n = tall->n, step = sonde__block_rows(tall->m, n);
@@ -19,6 +25,46 @@ static sonde_status sum_products(sonde__tall *tall, double *gram, double *block)
     return SONDE_OK;
 }
 
+static size_t work_size(size_t n)
+{
+    const size_t band = sonde__band_work(n), chase = sonde__chase_work(n);
+    return n + (band > chase ? band : chase);
+}
+
+static sonde_status shifted_eigenvalues(sonde_context *context, double *gram, size_t n,
+                                        double *eigenvalues)
+{
+    if (n < TWO_STAGE_LEAST)
+        return sonde__symmetric_eigenvalues(context, gram, n, eigenvalues);
+    double *const work = sonde__alloc_quiet(context, work_size(n), sizeof *work);
+    if (!work)
+        return SONDE_ERROR_MEMORY;
+    double *const off = work, *const rest = work + n;
+    sonde_status status = sonde__reduce_symmetric(context, gram, n, rest);
+    if (status == SONDE_OK)
+        status = sonde__chase_symmetric(context, gram, n, rest, eigenvalues, off);
+    if (status == SONDE_OK)
+        status = sonde__tridiagonal_eigenvalues(eigenvalues, off, n);
+    sonde__free(context, work);
+    return status;
+}
+
+/* Around the middle of the spectrum, where the norm that rounding errors go by is smaller: by half for
+ * oblong random matrices, whose Gram matrix is near a multiple of the identity. */
+static sonde_status eigenvalues_of(sonde_context *context, double *gram, size_t n,
+                                   double *eigenvalues)
+{
+    double mean = 0;
+    for (size_t i = 0; i < n; i++)
+        mean += gram[i * (n + 1)] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        gram[i * (n + 1)] -= mean;
+    SONDE_TRY(shifted_eigenvalues(context, gram, n, eigenvalues));
+    for (size_t i = 0; i < n; i++)
+        eigenvalues[i] += mean;
+    return SONDE_OK;
+}
+
 sonde_status sonde__gram_eigenvalues(sonde__tall *tall, double *eigenvalues)
 {
     const size_t n = tall->n, rows = sonde__block_rows(tall->m, n);
@@ -27,7 +73,7 @@ sonde_status sonde__gram_eigenvalues(sonde__tall *tall, double *eigenvalues)
     sonde_status status = gram && block ? sum_products(tall, gram, block) : SONDE_ERROR_MEMORY;
     sonde__free(tall->context, block);
     if (status == SONDE_OK && tall->nonfinite == 0)
-        status = sonde__symmetric_eigenvalues(tall->context, gram, n, eigenvalues);
+        status = eigenvalues_of(tall->context, gram, n, eigenvalues);
     sonde__free(tall->context, gram);
     return status;
 }
@@ -35,6 +81,6 @@ sonde_status sonde__gram_eigenvalues(sonde__tall *tall, double *eigenvalues)
 size_t sonde__gram_eigenvalues_memory(size_t m, size_t n)
 {
     const size_t products = sonde__block_rows(m, n) * n;
-    const size_t work = 80 * n;
+    const size_t work = n < TWO_STAGE_LEAST ? 80 * n : work_size(n);
     return (n * n + (products > work ? products : work)) * sizeof(double);
 }
