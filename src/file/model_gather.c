@@ -3,13 +3,18 @@
  *
  * A slice of the row-major order is cut into boxes (at most two a dimension); each box is walked in
  * the order of the storage, largest stride outermost, so that the file is read forwards, through a
- * window that is filled ahead only where most of what it covers is wanted.
+ * window that is filled ahead only where most of what it covers is wanted. Transposed matrices go
+ * through tiles, so that neither side is touched an element at a time.
  */
 #include <string.h>
 
 #include "file/model_state.h"
 
 enum { PIECE = 512, NEAR_BYTES = 2048 };
+/* A tile of a transposed matrix, at most 16 bytes an element. Its rows are no multiple of 4096 bytes
+ * apart, which would put a column of it into one set of the cache. */
+enum { TILE_ROWS = 16, TILE_COLS = 504 };
+_Static_assert(TILE_ROWS *TILE_COLS * 16 <= SONDE__STAGING, "a tile fits where the window was");
 
 typedef struct axis {
     uint64_t size;
@@ -23,6 +28,7 @@ typedef struct gather {
     size_t size, width; /* bytes of an element in the file, and in the result */
     uint64_t skip;
     uint64_t low, high; /* elements of the storage that the window holds */
+    bool packed;        /* a stream, which is read forwards alone */
     bool ahead;
     uint64_t end; /* of the box: the element behind its furthest */
 } gather;
@@ -123,14 +129,95 @@ static sonde_status copy_run(gather *g, const axis *along, uint64_t position, ui
     return SONDE_OK;
 }
 
-/* All runs of a box; the last axis is the innermost. */
-static sonde_status copy_box(gather *g, const axis *axes, int count, uint64_t position,
-                             uint8_t *out)
+/* --- transposed --------------------------------------------------------------------------------- */
+
+/* One element of each row, and the next: whole cache lines of the result. */
+static void write_columns(const uint8_t *tile, size_t rows, size_t cols, size_t size, uint64_t to,
+                          uint8_t *out)
+{
+    for (size_t j = 0; j < cols; j++)
+        for (size_t i = 0; i < rows; i++) {
+            const uint8_t *from = tile + (i * TILE_COLS + j) * size;
+            uint8_t *place = out + (j * to + i) * size;
+            switch (size) { /* for constant sizes memcpy is a move */
+            case 4:
+                memcpy(place, from, 4);
+                break;
+            case 8:
+                memcpy(place, from, 8);
+                break;
+            default:
+                memcpy(place, from, size);
+            }
+        }
+}
+
+/* `along` lies dense in the file, `across` in the result. */
+static sonde_status copy_tile(gather *g, const axis *across, const axis *along, uint64_t position,
+                              uint8_t *out)
+{
+    uint8_t raw[TILE_COLS * 16], *tile = g->model->staging;
+    const size_t rows = (size_t)across->size, cols = (size_t)along->size;
+    g->low = g->high = 0; /* the window makes room for the tile */
+    for (size_t i = 0; i < rows; i++) {
+        SONDE_TRY(sonde__storage_read(g->model, g->record->storage, g->record->name,
+                                      g->skip + (position + i * across->from) * g->size, raw,
+                                      cols * g->size));
+        sonde__model_decode(g->model, g->record, raw, cols, g->target,
+                            tile + i * TILE_COLS * g->width);
+    }
+    write_columns(tile, rows, cols, g->width, along->to, out);
+    return SONDE_OK;
+}
+
+static sonde_status copy_transposed(gather *g, const axis *across, const axis *along,
+                                    uint64_t position, uint8_t *out)
+{
+    for (uint64_t i = 0; i < across->size; i += TILE_ROWS)
+        for (uint64_t j = 0; j < along->size; j += TILE_COLS) {
+            axis rows = *across, cols = *along;
+            rows.size = rows.size - i < TILE_ROWS ? rows.size - i : TILE_ROWS;
+            cols.size = cols.size - j < TILE_COLS ? cols.size - j : TILE_COLS;
+            if (sonde__cancelled(g->model->context))
+                return sonde__fail(g->model->context, SONDE_ERROR_CANCELLED,
+                                   "reading was cancelled");
+            SONDE_TRY(copy_tile(g, &rows, &cols, position + i * across->from + j,
+                                out + (i + j * along->to) * g->width));
+        }
+    return SONDE_OK;
+}
+
+/* --- boxes -------------------------------------------------------------------------------------- */
+
+/* Moves the axis that lies dense in the result next to the last one, which lies dense in the file;
+ * false where that is not worth a tile. */
+static bool find_transposed(const gather *g, axis *axes, int count)
+{
+    const axis *along = &axes[count - 1];
+    if (g->packed || along->from != 1 || along->to == 1 || along->size < 64)
+        return false;
+    for (int i = 0; i < count - 1; i++)
+        if (axes[i].to == 1 && axes[i].size >= TILE_ROWS / 2) {
+            const axis across = axes[i];
+            for (int k = i; k < count - 2; k++)
+                axes[k] = axes[k + 1];
+            axes[count - 2] = across;
+            return true;
+        }
+    return false;
+}
+
+/* All runs, or transposed matrices, of a box; the last axis is the innermost. */
+static sonde_status copy_box(gather *g, axis *axes, int count, uint64_t position, uint8_t *out)
 {
     uint64_t index[SONDE_TENSOR_DIMS_MAX] = {0};
+    const bool transposed = find_transposed(g, axes, count);
     for (;;) {
-        SONDE_TRY(copy_run(g, &axes[count - 1], position, out));
-        int d = count - 2;
+        if (transposed)
+            SONDE_TRY(copy_transposed(g, &axes[count - 2], &axes[count - 1], position, out));
+        else
+            SONDE_TRY(copy_run(g, &axes[count - 1], position, out));
+        int d = count - (transposed ? 3 : 2);
         for (; d >= 0; d--) {
             position += axes[d].from;
             out += axes[d].to * g->width;
@@ -145,15 +232,17 @@ static sonde_status copy_box(gather *g, const axis *axes, int count, uint64_t po
     }
 }
 
-/* Sorts by stride in the storage, the largest first; sizes of 1 are left out. */
-static int order_axes(const axis *from, int count, axis *to)
+/* Sorts by stride in the storage, the largest first; sizes of 1 are left out. What is repeated
+ * (stride 0) is read again rather than strewn over the result, but of a stream. */
+static int order_axes(const gather *g, const axis *from, int count, axis *to)
 {
     int kept = 0;
     for (int i = 0; i < count; i++) {
         if (from[i].size == 1)
             continue;
+        const uint64_t rank = from[i].from - !g->packed; /* 0 becomes the largest */
         int at = kept++;
-        for (; at > 0 && to[at - 1].from < from[i].from; at--)
+        for (; at > 0 && to[at - 1].from - !g->packed < rank; at--)
             to[at] = to[at - 1];
         to[at] = from[i];
     }
@@ -166,7 +255,7 @@ static sonde_status gather_box(gather *g, const axis *box, int count, uint64_t p
                                uint8_t *out)
 {
     axis axes[SONDE_TENSOR_DIMS_MAX];
-    const int kept = order_axes(box, count, axes);
+    const int kept = order_axes(g, box, count, axes);
     uint64_t wanted = 1, span = 1;
     for (int i = 0; i < kept; i++) {
         span += (axes[i].size - 1) * axes[i].from;
@@ -189,7 +278,8 @@ sonde_status sonde__model_gather(sonde_model *model, const sonde__record *record
                 .target = target,
                 .size = sonde__number_find((sonde_number)record->number)->bytes,
                 .width = sonde__target_size(record, target),
-                .skip = model->storages[record->storage].about.skip};
+                .skip = model->storages[record->storage].about.skip,
+                .packed = model->storages[record->storage].about.deflated};
     axis all[SONDE_TENSOR_DIMS_MAX];
     (void)sonde__dense_strides(dims, record->shape, dense);
     for (int i = 0; i < dims; i++)

@@ -486,6 +486,37 @@ static void deflated_storages_are_read_forwards_and_backwards(void **state)
     free(values);
 }
 
+static void views_of_deflated_storages_are_what_their_strides_say(void **state)
+{
+    (void)state;
+    enum { ROWS = 80, COLS = 500, N = ROWS * COLS };
+    float *values = places(N);
+    static uint8_t packed[N * 4];
+    const size_t size = deflate_raw(values, N * sizeof *values, packed, sizeof packed);
+    fixture f = open_bytes(packed, size);
+    const sonde__storage storage = {.packed = size, .bytes = N * 4, .deflated = true};
+    size_t run = 0;
+    check_ok(f.context, sonde__model_add_storage(f.model, &storage, &run));
+    const sonde__stored views[] = {
+        {.dims = 2, .shape = {COLS, ROWS}, .strides = {1, COLS}},
+        {.dims = 2, .shape = {ROWS, COLS}, .strides = {0, 1}},
+        {.dims = 2, .shape = {COLS, ROWS}, .strides = {1, 0}},
+        {.dims = 2, .shape = {ROWS, 7}, .strides = {COLS, 60}, .first = 3},
+    };
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+        char name[32];
+        sonde__stored stored = views[i];
+        snprintf(name, sizeof name, "view %zu", i);
+        stored.name = name;
+        stored.number = SONDE_NUMBER_F32;
+        stored.storage = run;
+        check_ok(f.context, sonde__model_add_tensor(f.model, &stored));
+        check_view(&f, i, &stored, (size_t)(stored.shape[0] * stored.shape[1]) / 3);
+    }
+    close_fixture(&f);
+    free(values);
+}
+
 static void deflated_storages_that_lie_are_refused(void **state)
 {
     (void)state;
@@ -966,6 +997,7 @@ int main(void)
         cmocka_unit_test(big_endian_numbers_are_turned_round),
         cmocka_unit_test(slices_of_blocks_may_begin_and_end_anywhere),
         cmocka_unit_test(deflated_storages_are_read_forwards_and_backwards),
+        cmocka_unit_test(views_of_deflated_storages_are_what_their_strides_say),
         cmocka_unit_test(deflated_storages_that_lie_are_refused),
         cmocka_unit_test(a_wrong_checksum_is_found_at_the_first_read_where_asked),
         cmocka_unit_test(the_same_view_twice_is_tied_and_others_are_not),
