@@ -122,7 +122,7 @@ static void false_alarms(void)
             sonde__spectrum_ensemble shape;
             sonde__spectrum_null null;
             must(sonde__spectrum_ensemble_init(context, n, (size_t)lround((double)n / shapes[i]),
-                                            &options, &shape));
+                                               &options, &shape));
             must(sonde__spectrum_null_find(context, &shape, &options, &null));
             sonde__spectrum_ensemble_free(context, &shape);
             double *const values = draw_statistics(n, shapes[i], DRAWS, &options);
@@ -199,7 +199,8 @@ static void whole_matrices(void)
             const sonde_spectrum_options options = default_options();
             sonde__spectrum_ensemble shape;
             sonde__spectrum_null null;
-            must(sonde__spectrum_ensemble_init(context, shapes[s][0], shapes[s][1], &options, &shape));
+            must(sonde__spectrum_ensemble_init(context, shapes[s][0], shapes[s][1], &options,
+                                               &shape));
             must(sonde__spectrum_null_find(context, &shape, &options, &null));
             sonde__spectrum_ensemble_free(context, &shape);
             int over = 0;
