@@ -46,8 +46,9 @@ def tensors(path):
 
 
 def seconds_of(numbers):
-    import torch
-    import weightwatcher
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        import torch
+        import weightwatcher
     logging.getLogger(weightwatcher.constants.WW_NAME).setLevel(logging.CRITICAL)
     rows, cols = numbers.shape
     layer = torch.nn.Linear(cols, rows, bias=False)
