@@ -85,15 +85,20 @@ static void print_head(const sonde__paper *paper, const listing *list)
              sonde_model_kind_name(info->kind), files, size, tensors, info->tensors == 1 ? "" : "s",
              tied, numbers);
     sonde__paper_wrapped(paper, line, 0);
-    for (int i = 0; i < list->format_count; i++) {
+    size_t used = 0;
+    line[0] = 0;
+    for (int i = 0; i < list->format_count && used < sizeof line - 96; i++) {
         const format_total *format = &list->formats[i];
         sonde__words_grouped((int64_t)format->elements, numbers, sizeof numbers);
         sonde__words_bytes(format->bytes, size, sizeof size);
-        fprintf(paper->to, "%s%s: %zu tensor%s, %s numbers, %s", i ? "; " : "",
-                sonde_number_name(format->number), format->tensors, format->tensors == 1 ? "" : "s",
-                numbers, size);
+        used +=
+            (size_t)snprintf(line + used, sizeof line - used, "%s%s: %zu tensor%s, %s numbers, %s",
+                             i ? "; " : "", sonde_number_name(format->number), format->tensors,
+                             format->tensors == 1 ? "" : "s", numbers, size);
     }
-    fputs(list->format_count ? "\n\n" : "\n", paper->to);
+    if (used)
+        sonde__paper_wrapped(paper, line, 0);
+    fputc('\n', paper->to);
 }
 
 static void append_note(char *note, size_t size, const char *what, const char *name)

@@ -182,7 +182,7 @@ static void print_trend_row(const sonde__paper *paper, const sonde__trend_row *r
     if (isfinite(row->mean_alpha))
         snprintf(alpha, sizeof alpha, "%.2f", row->mean_alpha);
     const int room = paper->width - name_wide - 38;
-    sonde__paper_shorten(row->worst_layer, room < 8 ? 8 : room, layer, sizeof layer);
+    sonde__paper_shorten(row->worst_layer, room < 4 ? 4 : room, layer, sizeof layer);
     fprintf(paper->to, "%s%c ", advised && paper->colour ? "\033[33m" : "", advised ? '>' : ' ');
     sonde__paper_cell(paper, name, name_wide);
     fprintf(paper->to, "  %6" PRId64 "  %4zu/%-4zu  %6s  %5s  %s%s%s\n", row->epoch, row->over,
@@ -192,6 +192,8 @@ static void print_trend_row(const sonde__paper *paper, const sonde__trend_row *r
 
 static void print_trend(const sonde__paper *paper, const work *job, const sonde_decision *stop)
 {
+    char legend[] = "over/all: judged layers over their threshold. alpha: mean over well fitted "
+                    "tails. ratio: of the furthest layer to its threshold.";
     sonde__words words;
     int name_wide = 4;
     for (size_t i = 0; i < job->row_count; i++) {
@@ -199,15 +201,15 @@ static void print_trend(const sonde__paper *paper, const work *job, const sonde_
         const int wide = sonde__columns(name, strlen(name));
         name_wide = wide > name_wide ? wide : name_wide;
     }
-    const int most = paper->width > 90 ? 32 : 20;
+    const int most = paper->width > 90 ? 32 : paper->width > 70 ? 20 : 10;
     name_wide = name_wide > most ? most : name_wide;
     fprintf(paper->to, "  %-*s  %6s  %9s  %6s  %5s  %s\n", name_wide, "file", "epoch", "over/all",
             "alpha", "ratio", "furthest layer");
     for (size_t i = 0; i < job->row_count; i++)
         print_trend_row(paper, &job->rows[i], name_wide, stop);
-    fputs("\nover/all: judged layers over their threshold. alpha: mean over well fitted tails. "
-          "ratio: of the\nfurthest layer to its threshold.\n\n",
-          paper->to);
+    fputc('\n', paper->to);
+    sonde__paper_wrapped(paper, legend, 0);
+    fputc('\n', paper->to);
     sonde__words_series_stop(stop, job->row_count, &words);
     sonde__paper_words(paper, &words);
 }

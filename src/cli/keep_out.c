@@ -20,15 +20,36 @@ static void score_cell(FILE *to, const sonde_score *score)
         fprintf(to, "  %9s", "-");
 }
 
-static void print_checkpoint(const sonde__paper *paper, const sonde__keep_table *table, size_t i,
-                             int name_wide)
+/* Columns that the paper has room for: the deciding signal first, then in their order, then names. */
+typedef struct layout {
+    bool shown[SONDE__SIGNALS];
+    int name; /* columns of the file's name; 0: left out */
+} layout;
+
+static layout plan_columns(const sonde__paper *paper, const sonde__keep_table *table)
+{
+    layout plan = {.name = 0};
+    int room = paper->width - 8 - (table->rows ? 18 : 0);
+    for (int i = -1; i < SONDE__SIGNALS; i++) {
+        const int which = i < 0 ? table->by : i;
+        if (which < 0 || plan.shown[which] || !table->signals[which].usable || room < 11)
+            continue;
+        plan.shown[which] = true;
+        room -= 11;
+    }
+    plan.name = table->paths && room >= 14 ? room - 2 : 0;
+    return plan;
+}
+
+static void print_checkpoint(const sonde__paper *paper, const sonde__keep_table *table,
+                             const layout *plan, size_t i)
 {
     const bool kept = (int64_t)i == sonde__keep_chosen(table);
     char name[256];
     fprintf(paper->to, "%s%c %6" PRId64, kept && paper->colour ? "\033[32m" : "", kept ? '*' : ' ',
             table->epochs[i]);
     for (int j = 0; j < SONDE__SIGNALS; j++)
-        if (table->signals[j].usable)
+        if (plan->shown[j])
             score_cell(paper->to, &table->signals[j].scores[i]);
     if (table->rows) {
         fprintf(paper->to, "  %4zu/%-4zu", table->rows[i].over, table->rows[i].judged);
@@ -37,8 +58,8 @@ static void print_checkpoint(const sonde__paper *paper, const sonde__keep_table 
         else
             fprintf(paper->to, "  %5s", "-");
     }
-    if (table->paths) {
-        sonde__paper_shorten(sonde__page_name(table->paths[i]), name_wide, name, sizeof name);
+    if (plan->name) {
+        sonde__paper_shorten(sonde__page_name(table->paths[i]), plan->name, name, sizeof name);
         fprintf(paper->to, "  %s", name);
     }
     fputs(kept && paper->colour ? "\033[0m\n" : "\n", paper->to);
@@ -47,21 +68,18 @@ static void print_checkpoint(const sonde__paper *paper, const sonde__keep_table 
 static void print_checkpoints(const sonde__paper *paper, const sonde__keep_table *table)
 {
     const size_t every = (table->count + ROWS_MAX - 1) / ROWS_MAX;
-    int used = 8 + (table->rows ? 18 : 0);
+    const layout plan = plan_columns(paper, table);
     fprintf(paper->to, "%s%8s", paper->colour ? "\033[2m" : "", "epoch");
     for (int j = 0; j < SONDE__SIGNALS; j++)
-        if (table->signals[j].usable) {
+        if (plan.shown[j])
             fprintf(paper->to, "  %9s", table->signals[j].header);
-            used += 11;
-        }
     if (table->rows)
         fprintf(paper->to, "  %9s  %5s", "over/all", "ratio");
-    fprintf(paper->to, "%s%s\n", table->paths ? "  file" : "", paper->colour ? "\033[0m" : "");
-    const int room = paper->width - used - 2;
+    fprintf(paper->to, "%s%s\n", plan.name ? "  file" : "", paper->colour ? "\033[0m" : "");
     for (size_t i = 0; i < table->count; i++)
         if ((i + 1) % every == 0 || i == 0 || i + 1 == table->count ||
             (int64_t)i == sonde__keep_chosen(table))
-            print_checkpoint(paper, table, i, room < 12 ? 12 : room);
+            print_checkpoint(paper, table, &plan, i);
     fprintf(paper->to, "%s\n", every > 1 ? "not every checkpoint is shown\n" : "");
 }
 

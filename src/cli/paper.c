@@ -53,7 +53,6 @@ void sonde__paper_wrapped(const sonde__paper *paper, char *text, int indent)
 void sonde__paper_words(const sonde__paper *paper, sonde__words *words)
 {
     static const char *const tones[] = {"", "\033[32m", "\033[33m", "\033[31m"};
-    sonde__cli_plain(words->sure);
     fprintf(paper->to, "%s%-*s", paper->colour ? "\033[1m" : "", SONDE__INDENT, words->topic);
     if (sonde__columns(words->answer, strlen(words->answer)) > paper->width - SONDE__INDENT) {
         sonde__paper_wrapped(paper, words->answer, SONDE__INDENT);
@@ -63,8 +62,11 @@ void sonde__paper_words(const sonde__paper *paper, sonde__words *words)
         fprintf(paper->to, "%s%s\n", words->answer, paper->colour ? "\033[0m" : "");
     }
     if (words->sure[0]) {
+        char sure[sizeof words->sure + 2];
+        snprintf(sure, sizeof sure, "%s.", words->sure);
         fprintf(paper->to, "%*s%s", SONDE__INDENT, "", paper->colour ? tones[words->tone] : "");
-        fprintf(paper->to, "%s.%s\n", words->sure, paper->colour ? "\033[0m" : "");
+        sonde__paper_wrapped(paper, sure, SONDE__INDENT);
+        fputs(paper->colour ? "\033[0m" : "", paper->to);
     }
     for (int i = 0; i < words->line_count; i++) {
         fprintf(paper->to, "%*s", SONDE__INDENT, "");

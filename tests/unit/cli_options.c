@@ -7,13 +7,14 @@
 
 typedef struct values {
     const char *output;
-    int64_t count;
+    int64_t count, memory;
     bool json;
 } values;
 
 static const sonde__option options[] = {
     {SONDE__OPTION_TEXT, "output", 'o', "FILE", "", offsetof(values, output)},
     {SONDE__OPTION_INTEGER, "count", 0, "N", "", offsetof(values, count)},
+    {SONDE__OPTION_SIZE, "memory", 0, "SIZE", "", offsetof(values, memory)},
     {SONDE__OPTION_FLAG, "json", 'j', "", "", offsetof(values, json)},
     {SONDE__OPTION_TEXT, NULL, 0, NULL, NULL, 0},
 };
@@ -73,6 +74,63 @@ static void a_value_may_follow_or_be_attached(void **state)
     }
 }
 
+static void several_positionals_are_gathered_in_order_around_options(void **state)
+{
+    sonde_context *context = check_context();
+    values given = {0};
+    char words[][16] = {"first", "--json", "second", "--count", "3", "--", "-third"};
+    char *arguments[7];
+    sonde__parse parse = {.verb = "verb", .options = options, .positional = "MODEL", .most = 3};
+    (void)state;
+    for (int i = 0; i < 7; i++)
+        arguments[i] = words[i];
+    parse.values = &given;
+    check_ok(context, sonde__parse_arguments(context, &parse, 7, arguments));
+    assert_int_equal(parse.given, 3);
+    assert_string_equal(parse.values_given[0], "first");
+    assert_string_equal(parse.values_given[1], "second");
+    assert_string_equal(parse.values_given[2], "-third");
+    assert_true(given.json);
+    assert_int_equal(given.count, 3);
+    char *four[] = {words[0], words[2], words[0], words[2]};
+    check_status(sonde__parse_arguments(context, &parse, 4, four), SONDE_ERROR_ARGUMENT);
+    sonde_context_free(context);
+}
+
+static void sizes_have_units_of_1024(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t bytes; /* 0: refused */
+    } cases[] = {{"1", 1},
+                 {"65536", 65536},
+                 {"2G", INT64_C(2) << 30},
+                 {"512m", 512 << 20},
+                 {"1.5K", 1536},
+                 {"4KiB", 4096},
+                 {"1TB", INT64_C(1) << 40},
+                 {"16B", 16},
+                 {"", 0},
+                 {"G", 0},
+                 {"-1", 0},
+                 {"0", 0},
+                 {"1 G", 0},
+                 {"1GG", 0},
+                 {"1e3", 0},
+                 {"nan", 0},
+                 {"99999999999999T", 0},
+                 {"1.2.3", 0},
+                 {"0.2", 0},
+                 {"1iB", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t bytes = 0;
+        const bool read = sonde__parse_size(cases[i].text, &bytes);
+        if (read != (cases[i].bytes > 0) || (read && bytes != cases[i].bytes))
+            fail_msg("\"%s\" is %lld", cases[i].text, (long long)bytes);
+    }
+}
+
 static void flags_switch_on_and_off(void **state)
 {
     fixture f = begin();
@@ -113,6 +171,7 @@ static void what_is_wrong_is_refused_with_the_nearest_name(void **state)
         {"--epochs", NULL, "needs a value"},
         {"--count", "-3", "whole number"},
         {"--count=1.5", NULL, "whole number"},
+        {"--memory", "lots", "a size such as"},
         {"--json=maybe", NULL, "on or off"},
         {"-z", NULL, "unknown option -z"},
         {"--output=", NULL, "is empty"},
@@ -214,6 +273,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_value_may_follow_or_be_attached),
+        cmocka_unit_test(several_positionals_are_gathered_in_order_around_options),
+        cmocka_unit_test(sizes_have_units_of_1024),
         cmocka_unit_test(flags_switch_on_and_off),
         cmocka_unit_test(fields_of_the_configuration_are_options_of_training_verbs_only),
         cmocka_unit_test(what_is_wrong_is_refused_with_the_nearest_name),
