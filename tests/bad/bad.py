@@ -19,7 +19,10 @@ Accepted files ("OK") are given what is to be found instead: `tensors` (a count,
 any fields of open_model's listing), `warns` (part of a warning; without it there must be none),
 `metadata`, `kind`, `files`.
 
-    python3 tests/bad/TABLE.py OPEN_MODEL [part of a case's name]
+With SONDE in the environment the command must agree: `sonde show PATH --json` ends with 1 (2 where
+what was asked is wrong) and the same words, or with 0 and the same count of tensors.
+
+    [SONDE=build/sonde] python3 tests/bad/TABLE.py OPEN_MODEL [part of a case's name]
 """
 import json
 import os
@@ -123,6 +126,28 @@ def faults_of(one, about):
     return faults
 
 
+def faults_of_command(one, path, about):
+    """What the command does otherwise than open_model did; it has no budget, cuts no file and reads no
+    numbers."""
+    command = os.environ.get("SONDE")
+    if not command or one["arguments"] or one["status"] == "MEMORY" or one["budget"] > BUDGET:
+        return []
+    if about["opened"] and one["status"] != "OK":
+        return []
+    done = subprocess.run([command, "show", str(path), "--json"], capture_output=True, timeout=60,
+                          check=False)
+    said = done.stderr.decode(errors="replace")
+    if done.returncode != {"OK": 0, "ARGUMENT": 2}.get(one["status"], 1):
+        return [f"the command ended with {done.returncode}: {said[-3000:]}"]
+    if one["status"] != "OK":
+        return [f"the command does not say {part!r} but {said!r}" for part in one["says"]
+                if part not in said] + (["the command printed a result"] if done.stdout else [])
+    count = json.loads(done.stdout)["tensor_count"]
+    if count != about["tensors"]:
+        return [f"the command shows {count} tensors, not {about['tensors']}"]
+    return []
+
+
 def run(program, one, folder):
     path = one["make"](pathlib.Path(folder))
     arguments = [str(each).replace("{folder}", folder) for each in one["arguments"]]
@@ -132,7 +157,7 @@ def run(program, one, folder):
     if done.returncode not in (0, 1):
         return [f"ended with {done.returncode}: {error[-3000:]}"], None
     about = json.loads(done.stdout.decode(errors="replace"))
-    faults = faults_of(one, about)
+    faults = faults_of(one, about) or faults_of_command(one, path, about)
     left = [name for name in os.listdir(folder) if ".tmp-" in name]
     if left:
         faults.append(f"left {left} behind")

@@ -193,6 +193,7 @@ static int run(const request *asked)
     printf("\"at\": %lld, \"ms\": %.3f, \"peak\": %zu, \"resident_kb\": %ld, ",
            status == SONDE_OK ? -1LL : (long long)error->offset, ms, peak,
            resident_kb() - resident);
+    printf("\"opened\": %s, ", model ? "true" : "false");
     if (status == SONDE_OK)
         print_model(model);
     sonde_model_close(model);
