@@ -19,9 +19,17 @@
 
 /* Below this many times as long as wide, the Gram matrix costs no less than two stages. */
 static const double GRAM_ASPECT = 1.15;
-/* Values of a Gram matrix above this share of the largest are within 1e-14 of it, with a margin: the
- * error was below 1e-16 s_max^2 / s in all measurements (scripts/compare-svd.py). */
-static const double GRAM_LEAST = 0.03;
+/*
+ * The smallest share of s_max that a method accepts from a Gram matrix. Its eigenvalues were wrong by
+ * 4e-17 sqrt(n) s_max^2 at most in all measurements, hence its singular values by 2e-17 sqrt(n)
+ * s_max^2 / s; a limit of 0.0025 sqrt(n) keeps them within 1e-14 s_max.
+ */
+static double least_share(sonde__svd_method method, size_t n)
+{
+    if (method == SONDE__SVD_GRAM)
+        return 0;
+    return method == SONDE__SVD_SQUARES ? 1e-5 : fmax(0.03, 0.0025 * sqrt((double)n));
+}
 
 size_t sonde__block_rows(size_t m, size_t n)
 {
@@ -30,11 +38,16 @@ size_t sonde__block_rows(size_t m, size_t n)
     return rows < m ? rows : m;
 }
 
-static sonde_status by_gram(sonde__tall *tall, double *values)
+/* *accepted: whether the values may stand. */
+static sonde_status by_gram(sonde__tall *tall, double least, double *values, bool *accepted)
 {
-    SONDE_TRY(sonde__gram_eigenvalues(tall, values));
+    SONDE_TRY(sonde__gram_eigenvalues(tall, least * least, values));
+    *accepted = tall->nonfinite > 0 || least <= 0;
+    if (tall->nonfinite > 0 || (values[0] < 0 && least > 0))
+        return SONDE_OK;
     for (size_t i = 0; i < tall->n; i++)
         values[i] = values[i] > 0 ? sqrt(values[i]) : 0;
+    *accepted = values[0] >= least * values[tall->n - 1];
     return SONDE_OK;
 }
 
@@ -42,11 +55,11 @@ static sonde_status compute(sonde__tall *tall, sonde__svd_method method, double 
                             sonde__svd_method *used)
 {
     const bool oblong = (double)tall->m >= GRAM_ASPECT * (double)tall->n;
-    *used = SONDE__SVD_GRAM;
-    if (method == SONDE__SVD_GRAM || (method == SONDE__SVD_AUTO && oblong)) {
-        SONDE_TRY(by_gram(tall, values));
-        const double least = GRAM_LEAST * values[tall->n - 1];
-        if (method == SONDE__SVD_GRAM || tall->nonfinite > 0 || values[0] >= least)
+    if (method == SONDE__SVD_GRAM || (method != SONDE__SVD_TWO_STAGE && oblong)) {
+        bool accepted;
+        *used = SONDE__SVD_GRAM;
+        SONDE_TRY(by_gram(tall, least_share(method, tall->n), values, &accepted));
+        if (accepted)
             return SONDE_OK;
     }
     *used = SONDE__SVD_TWO_STAGE;
@@ -96,7 +109,7 @@ double sonde__singular_values_work(size_t rows, size_t cols, sonde__svd_method m
     const double n = (double)(rows < cols ? rows : cols), m = (double)(rows < cols ? cols : rows);
     const double gram = n * n * m + 4 / 3.0 * n * n * n;
     const double two = 2 * n * n * (m - n) + 8 / 3.0 * n * n * n;
-    if (method == SONDE__SVD_GRAM || (method == SONDE__SVD_AUTO && m >= GRAM_ASPECT * n))
+    if (method == SONDE__SVD_GRAM || (method != SONDE__SVD_TWO_STAGE && m >= GRAM_ASPECT * n))
         return gram;
     return two;
 }

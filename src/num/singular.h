@@ -8,6 +8,8 @@
  *              dqds: error about 1e-15 s_max for every value
  *   AUTO       GRAM where it is the faster one and what comes out shows that it was accurate to 1e-14
  *              s_max, else TWO_STAGE
+ *   SQUARES    the same for those who need the eigenvalues s^2 to 1e-14 s_max^2 and small s to a few
+ *              digits: TWO_STAGE only where values lie below 1e-5 s_max
  */
 #ifndef SONDE_NUM_SINGULAR_H
 #define SONDE_NUM_SINGULAR_H
@@ -17,7 +19,8 @@
 typedef enum sonde__svd_method {
     SONDE__SVD_AUTO = 0,
     SONDE__SVD_GRAM = 1,
-    SONDE__SVD_TWO_STAGE = 2
+    SONDE__SVD_TWO_STAGE = 2,
+    SONDE__SVD_SQUARES = 3
 } sonde__svd_method;
 
 typedef struct sonde__svd_facts {

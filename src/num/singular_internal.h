@@ -6,8 +6,10 @@
 
 #include "num/tall.h"
 
-/* Eigenvalues of the n x n Gram matrix, ascending; negative ones are rounding errors. */
-sonde_status sonde__gram_eigenvalues(sonde__tall *tall, double *eigenvalues);
+/* Eigenvalues of the n x n Gram matrix, ascending; negative ones are rounding errors. Where it can
+ * tell early that the smallest is below `least` times the largest, it gives up: the first is then -1,
+ * and the others are not set. */
+sonde_status sonde__gram_eigenvalues(sonde__tall *tall, double least, double *eigenvalues);
 size_t sonde__gram_eigenvalues_memory(size_t m, size_t n);
 
 /* Singular values ascending, by QR where m > n, a band, a bidiagonal, dqds. */

@@ -160,6 +160,40 @@ static void the_gram_matrix_is_left_where_its_values_are_too_rough(void **state)
     sonde_context_free(context);
 }
 
+static void squares_take_the_gram_matrix_where_auto_does_not(void **state)
+{
+    (void)state;
+    enum { ROWS = 40, COLS = 90 };
+    double s[ROWS], values[ROWS];
+    sonde_context *context = check_context();
+    for (int kind = 0; kind < 2; kind++) {
+        fill_spectrum(LINEAR, ROWS, s);
+        s[0] = kind == 0 ? 1e-3 : s[0];
+        s[ROWS - 1] = kind == 0 ? s[ROWS - 1] : 300; /* which the first Rayleigh quotients show */
+        double *data = matrix_of(ROWS, COLS, s);
+        const sonde_matrix matrix = {data, SONDE_F64, ROWS, COLS, 0};
+        const sonde__tiles tiles = sonde__tiles_of_matrix(&matrix);
+        sonde__svd_facts facts;
+        for (int method = SONDE__SVD_AUTO; method <= SONDE__SVD_SQUARES; method++) {
+            const double u = 1e-15 * s[ROWS - 1];
+            check_ok(context, sonde__singular_values(context, &tiles, (sonde__svd_method)method,
+                                                     values, &facts));
+            if (method == SONDE__SVD_AUTO)
+                assert_int_equal(facts.method, SONDE__SVD_TWO_STAGE);
+            if (method == SONDE__SVD_SQUARES)
+                assert_int_equal(facts.method, SONDE__SVD_GRAM);
+            for (int i = 0; i < ROWS; i++) {
+                const double value = ldexp(values[i], facts.exponent);
+                check_close(value * value, s[i] * s[i], 10 * u * s[ROWS - 1], 0, "square");
+                if (method == SONDE__SVD_AUTO)
+                    check_close(value, s[i], 10 * u, 0, "value");
+            }
+        }
+        free(data);
+    }
+    sonde_context_free(context);
+}
+
 static void a_matrix_and_its_transpose_give_the_same_bits(void **state)
 {
     (void)state;
@@ -259,7 +293,7 @@ static void memory_stays_within_what_planning_was_told(void **state)
     (void)state;
     const size_t shapes[][2] = {{300, 300}, {300, 400}, {2500, 250}, {20, 5000}, {9, 9}, {1, 1}};
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
-        for (int method = 0; method < 3; method++) {
+        for (int method = 0; method < 4; method++) {
             sonde_context *context = check_context();
             const size_t rows = shapes[k][0], cols = shapes[k][1],
                          before = sonde_context_memory_used(context);
@@ -326,7 +360,7 @@ static void what_is_not_finite_is_counted_and_gives_zeros(void **state)
     sonde_context *context = check_context();
     double values[3];
     for (int narrow = 0; narrow < 2; narrow++)
-        for (int method = 0; method < 3; method++) {
+        for (int method = 0; method < 4; method++) {
             source from = {.fail_at = -1, .nan = true};
             const sonde__tiles tiles = {3, 700, narrow == 1, read_source, &from};
             sonde__svd_facts facts;
@@ -395,6 +429,7 @@ int main(void)
         cmocka_unit_test(square_matrices_of_any_order_match_their_spectra),
         cmocka_unit_test(oblong_matrices_match_their_spectra),
         cmocka_unit_test(the_gram_matrix_is_left_where_its_values_are_too_rough),
+        cmocka_unit_test(squares_take_the_gram_matrix_where_auto_does_not),
         cmocka_unit_test(a_matrix_and_its_transpose_give_the_same_bits),
         cmocka_unit_test(huge_tiny_and_zero_matrices_keep_their_accuracy),
         cmocka_unit_test(ten_million_columns_of_one_row_are_read_in_blocks),
