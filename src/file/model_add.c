@@ -10,7 +10,13 @@
 #include "base/text.h"
 #include "file/model_state.h"
 
-enum { CHUNK = 16 << 10, NAME_MAX_BYTES = 1024, WARNING_MAX = 512, WARNINGS_MAX = 100 };
+enum {
+    CHUNK = 16 << 10,
+    NAME_MAX_BYTES = 1024,
+    WARNING_MAX = 512,
+    WARNINGS_MAX = 100,
+    PAIRS_COMPARED = 32
+};
 
 static bool multiply(uint64_t a, uint64_t b, uint64_t *product)
 {
@@ -364,8 +370,20 @@ sonde_status sonde__model_add_tensor(sonde_model *model, const sonde__stored *st
 
 /* --- metadata and warnings ---------------------------------------------------------------------- */
 
+/* Shards repeat what the first one says; the same pair among the first few is kept once. */
+static bool has_pair(const sonde_model *model, const char *key, const char *value)
+{
+    bool has = false;
+    for (size_t i = 0; i < model->metadata_count && i < PAIRS_COMPARED && !has; i++)
+        has = strcmp(model->metadata[i].key, key) == 0 &&
+              strcmp(model->metadata[i].value, value) == 0;
+    return has;
+}
+
 sonde_status sonde__model_add_metadata(sonde_model *model, const char *key, const char *value)
 {
+    if (has_pair(model, key, value))
+        return SONDE_OK;
     GROW(model, model->metadata, model->metadata_count, model->metadata_room);
     const sonde__pair pair = {keep_string(model, key), keep_string(model, value)};
     if (!pair.key || !pair.value)

@@ -56,35 +56,44 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-static sonde_status check_names(sonde_context *context, const char *path,
-                                const sonde__tensor *tensors, size_t count)
+/* The strings at `first` and every `stride` bytes behind must differ: JSON keys are unique. */
+static sonde_status check_unique(sonde_context *context, const char *path, const void *first,
+                                 size_t stride, size_t count)
 {
     sonde_status status = SONDE_OK;
     const char **names = sonde__alloc(context, count, sizeof *names);
     if (!names)
         return sonde_context_error(context)->status;
     for (size_t i = 0; i < count; i++)
-        names[i] = tensors[i].name;
+        memcpy((void *)&names[i], (const char *)first + i * stride, sizeof *names);
     qsort(names, count, sizeof *names, compare_names);
     for (size_t i = 1; i < count && status == SONDE_OK; i++)
         if (strcmp(names[i - 1], names[i]) == 0)
             status = sonde__fail_at(context, SONDE_ERROR_ARGUMENT, path, names[i], -1,
-                                    "%s: '%.200s' is the name of two tensors", path, names[i]);
+                                    "%s: '%.200s' is the name of two tensors or metadata", path,
+                                    names[i]);
     sonde__free(context, names);
     return status;
 }
 
 static sonde_status check_all(sonde_context *context, const char *path,
-                              const sonde__tensor *tensors, size_t count)
+                              const sonde__safetensors_content *content)
 {
-    size_t total = 0;
+    const sonde__tensor *tensors = content->tensors;
+    const sonde__metadata *metadata = content->metadata;
+    size_t total = 0, count = content->count;
     for (size_t i = 0; i < count; i++) {
         SONDE_TRY(check_tensor(context, path, &tensors[i]));
         if (!sonde__add(total, tensors[i].bytes, &total) || total > INT64_MAX)
             return sonde__fail(context, SONDE_ERROR_OVERFLOW, "%s: the tensors are too large",
                                path);
     }
-    return check_names(context, path, tensors, count);
+    if (count > 1)
+        SONDE_TRY(check_unique(context, path, &tensors->name, sizeof *tensors, count));
+    if (content->metadata_count > 1)
+        return check_unique(context, path, &metadata->key, sizeof *metadata,
+                            content->metadata_count);
+    return SONDE_OK;
 }
 
 static void add_metadata(sonde__text *json, const sonde__metadata *metadata, size_t count)
@@ -189,7 +198,7 @@ sonde_status sonde__safetensors_write_stream(sonde_context *context, const char 
     sonde__text json;
     sonde_status status;
     sonde__text_init(&json, context);
-    SONDE_TRY_CLEAN(check_all(context, path, content->tensors, content->count));
+    SONDE_TRY_CLEAN(check_all(context, path, content));
     SONDE_TRY_CLEAN(header_json(&json, path, content->tensors, content->count, content->metadata,
                                 content->metadata_count));
     from.room = sonde__alloc(context, longest_slice(content->tensors, content->count), 1);

@@ -97,6 +97,8 @@ static void tensors_that_make_no_sense_are_not_written(void **state)
     check_status(sonde__safetensors_write(context, path, two, 2, NULL, 0), SONDE_ERROR_ARGUMENT);
     two[1].name = "";
     check_status(sonde__safetensors_write(context, path, two, 2, NULL, 0), SONDE_ERROR_ARGUMENT);
+    static const sonde__metadata twice[] = {{"k", "1"}, {"l", "2"}, {"k", "1"}};
+    check_status(sonde__safetensors_write(context, path, two, 1, twice, 3), SONDE_ERROR_ARGUMENT);
     two[1].name = "number";
     two[1].number = SONDE_NUMBER_Q4_0;
     check_status(sonde__safetensors_write(context, path, two, 2, NULL, 0), SONDE_ERROR_UNSUPPORTED);

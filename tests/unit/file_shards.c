@@ -13,8 +13,9 @@ static const float ONE[1] = {1}, TWO[1] = {2};
 static void write_shard(sonde_context *context, const char *file, const char *name,
                         const float *value)
 {
+    static const sonde__metadata format = {"format", "pt"};
     const sonde__tensor tensor = {name, SONDE_NUMBER_F32, 1, {1}, value, 4};
-    check_ok(context, sonde__safetensors_write(context, folder_path(file), &tensor, 1, NULL, 0));
+    check_ok(context, sonde__safetensors_write(context, folder_path(file), &tensor, 1, &format, 1));
 }
 
 static void write_text(const char *name, const char *text)
@@ -107,6 +108,7 @@ static void shards_become_one_model(void **state)
     assert_int_equal(info.files, 2);
     assert_int_equal(info.tensors, 2);
     assert_int_equal(info.warnings, 0);
+    assert_int_equal(info.metadata, 1); /* both shards say the same */
     check_ok(context, sonde_model_read(model, 0, 0, 1, SONDE_F64, &value));
     check_close(value, 2, 0, 0, "of the shard that is named first");
     sonde_model_close(model);
