@@ -12,7 +12,7 @@
 
 #include "file/model_internal.h"
 
-enum { SLICE = 1 << 15, SLICE_LEAST = 256, NAME_ROOM = 2048, LEVELS = 8, LANES = 8 };
+enum { SLICE = 1 << 13, SLICE_LEAST = 256, NAME_ROOM = 2048, LEVELS = 8, LANES = 8 };
 
 struct sonde_comparison {
     sonde_context *context;
@@ -124,22 +124,22 @@ static double scale_for(double largest)
     return ldexp(1, exponent > -1000 ? exponent : -1000);
 }
 
-static double largest_of(const double *values, size_t n)
+/* Of finite numbers; magnitudes are ordered as their bits are, whose maximum is a vector's. */
+SONDE_CLONES static double largest_of(const double *values, size_t n)
 {
-    double most[LANES] = {0};
-    for (size_t i = 0; i + LANES <= n; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++) {
-            const double magnitude = fabs(values[i + lane]);
-            most[lane] = magnitude > most[lane] ? magnitude : most[lane];
-        }
-    for (size_t i = n - n % LANES; i < n; i++)
-        most[0] = fmax(most[0], fabs(values[i]));
-    for (size_t lane = 1; lane < LANES; lane++)
-        most[0] = fmax(most[0], most[lane]);
-    return most[0];
+    uint64_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bits &= UINT64_MAX >> 1;
+        most = bits > most ? bits : most;
+    }
+    double largest;
+    memcpy(&largest, &most, sizeof largest);
+    return largest;
 }
 
-static double sum_of_squares(const double *values, size_t n, double factor)
+SONDE_CLONES static double sum_of_squares(const double *values, size_t n, double factor)
 {
     double sums[LANES] = {0};
     for (size_t i = 0; i + LANES <= n; i += LANES)
@@ -236,20 +236,40 @@ static sonde_status read_slice(const operand *it, uint64_t first, size_t n)
     return SONDE_OK;
 }
 
-/* Counts what differs and leaves finite differences in b, finite numbers of the first in a. */
+/* What differs, and what is not finite: loops without branches, for the machine's vectors. */
+SONDE_CLONES static void count_differences(const double *a, const double *b, const double *ra,
+                                           const double *rb, size_t n, uint64_t *changed,
+                                           uint64_t *nonfinite)
+{
+    uint64_t different = 0, odd = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t equal = (uint64_t)(a[i] == b[i]) & (uint64_t)(ra[i] == rb[i]);
+        const uint64_t both_nan = (uint64_t)(a[i] != a[i]) & (uint64_t)(b[i] != b[i]);
+        different += 1 - (equal | both_nan);
+        odd += (uint64_t) !(fabs(a[i]) <= DBL_MAX) + (uint64_t) !(fabs(b[i]) <= DBL_MAX);
+    }
+    *changed += different;
+    *nonfinite += odd;
+}
+
+/* Leaves the differences in b, and in a the numbers of the first model; 0 where either is not finite. */
+SONDE_CLONES static void subtract(double *restrict a, double *restrict b, const double *restrict ra,
+                                  const double *restrict rb, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double x = a[i], y = b[i], difference = (y - x) + (rb[i] - ra[i]);
+        const bool finite = (fabs(x) <= DBL_MAX) & (fabs(y) <= DBL_MAX);
+        b[i] = finite ? difference : 0;
+        a[i] = finite ? x : 0;
+    }
+}
+
 static void compare_slice(pair *p, size_t n, sonde_tensor_difference *found)
 {
     double *a = p->a.values, *b = p->b.values;
     const double *ra = p->a.rests, *rb = p->b.rests;
-    for (size_t i = 0; i < n; i++) {
-        const bool finite_a = fabs(a[i]) <= DBL_MAX, finite_b = fabs(b[i]) <= DBL_MAX;
-        const bool same = (a[i] == b[i] && ra[i] == rb[i]) || (a[i] != a[i] && b[i] != b[i]);
-        found->changed += !same;
-        found->nonfinite += (uint64_t)!finite_a + (uint64_t)!finite_b;
-        const bool both = finite_a && finite_b;
-        b[i] = both ? (b[i] - a[i]) + (rb[i] - ra[i]) : 0;
-        a[i] = both ? a[i] : 0;
-    }
+    count_differences(a, b, ra, rb, n, &found->changed, &found->nonfinite);
+    subtract(a, b, ra, rb, n);
     (void)add_squares(&p->first, a, n);
     found->largest = fmax(found->largest, add_squares(&p->difference, b, n));
 }
