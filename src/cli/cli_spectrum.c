@@ -204,7 +204,7 @@ static void print_trend(const sonde__paper *paper, const work *job, const sonde_
     const int most = paper->width > 90 ? 32 : paper->width > 70 ? 20 : 10;
     name_wide = name_wide > most ? most : name_wide;
     fprintf(paper->to, "  %-*s  %6s  %9s  %6s  %5s  %s\n", name_wide, "file", "epoch", "over/all",
-            "alpha", "ratio", "furthest layer");
+            "alpha", "ratio", paper->width > 70 ? "furthest layer" : "layer");
     for (size_t i = 0; i < job->row_count; i++)
         print_trend_row(paper, &job->rows[i], name_wide, stop);
     fputc('\n', paper->to);

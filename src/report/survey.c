@@ -8,11 +8,13 @@
 #include <string.h>
 
 enum { TAIL_LEAST = 20 };
+static const double largest_distance = 0.1;
 
-bool sonde__tail_fits(const sonde_spectrum_shape_report *shape)
+bool sonde__tail_fits(const sonde_spectrum_report *report, const sonde_spectrum_shape_report *shape)
 {
-    return shape->power_law == SONDE_VALID && shape->tail >= TAIL_LEAST &&
-           shape->ks_distance <= fmax(0.1, 1 / sqrt((double)shape->tail));
+    const bool random = report->type == SONDE_SPECTRUM_LIGHT_TAIL && report->spikes == 0;
+    return shape->power_law == SONDE_VALID && !random && shape->tail >= TAIL_LEAST &&
+           shape->ks_distance <= largest_distance;
 }
 
 static void judge_row(sonde__survey_row *row)
@@ -29,7 +31,7 @@ static void judge_row(sonde__survey_row *row)
     if (layer->shape.power_law != SONDE_VALID)
         return;
     row->alpha = layer->shape.alpha;
-    row->fits = sonde__tail_fits(&layer->shape);
+    row->fits = sonde__tail_fits(report, &layer->shape);
     row->odd_tail = row->fits && (row->alpha < sonde__alpha_low || row->alpha > sonde__alpha_high);
 }
 

@@ -39,9 +39,14 @@ typedef struct sonde__survey_table {
 /* Exponents that well-trained networks show (Martin, Mahoney 2021). */
 static const double sonde__alpha_low = 2, sonde__alpha_high = 6;
 
-/* At least 20 eigenvalues in the tail, and a Kolmogorov-Smirnov distance D of at most 0.1 or, below
- * 100 eigenvalues, 1 / sqrt(tail), which samples of the fitted law itself hardly ever exceed. */
-bool sonde__tail_fits(const sonde_spectrum_shape_report *shape);
+/*
+ * Whether alpha is worth reading: at least 20 eigenvalues in the tail, a Kolmogorov-Smirnov distance D
+ * of at most 0.1 (true power laws of 64 eigenvalues stay below that in 95 % of draws, random matrices
+ * have a median of 0.13 to 0.16), and a spectrum that is not random: one that follows the law and has
+ * no spikes has no tail, whatever alpha says (docs/reading-spectra.md).
+ */
+bool sonde__tail_fits(const sonde_spectrum_report *report,
+                      const sonde_spectrum_shape_report *shape);
 
 /* Reads the layers of `survey`, which must outlive the table. */
 sonde_status sonde__survey_table_make(sonde_context *context, const sonde_survey *survey,

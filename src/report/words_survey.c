@@ -123,8 +123,9 @@ void sonde__words_tails(const sonde__survey_table *table, sonde__words *words)
         snprintf(words->answer, sizeof words->answer, "No answer");
         words->tone = SONDE__TONE_UNSURE;
         snprintf(words->sure, sizeof words->sure, "No tail is described by a power law");
-        sonde__words_add(words, "An exponent is read only from 20 eigenvalues on, and where the "
-                                "fit holds; numbers in the table without a good fit mean little.");
+        sonde__words_add(words, "An exponent is read from layers that are not random alone, with "
+                                "20 eigenvalues or more in the tail and D of 0.1 or less; the "
+                                "others in the table mean little.");
         return;
     }
     snprintf(words->answer, sizeof words->answer,

@@ -254,22 +254,23 @@ static void what_cannot_be_judged_gets_no_answer(void **state)
     sonde_context_free(context);
 }
 
-static void a_tail_fits_only_with_enough_eigenvalues_and_a_small_distance(void **state)
+static void a_tail_is_read_only_where_it_is_long_straight_and_not_random(void **state)
 {
-    sonde_spectrum_shape_report shape = {.power_law = SONDE_VALID, .alpha = 3};
+    sonde_spectrum_shape_report shape = {
+        .power_law = SONDE_VALID, .alpha = 3, .tail = 20, .ks_distance = 0.1};
+    sonde_spectrum_report report = {.type = SONDE_SPECTRUM_LIGHT_TAIL, .spikes = 1};
     (void)state;
-    shape.tail = 19, shape.ks_distance = 0.01;
-    assert_false(sonde__tail_fits(&shape));
-    shape.tail = 25, shape.ks_distance = 0.19;
-    assert_true(sonde__tail_fits(&shape));
-    shape.ks_distance = 0.21;
-    assert_false(sonde__tail_fits(&shape));
-    shape.tail = 10000, shape.ks_distance = 0.09;
-    assert_true(sonde__tail_fits(&shape));
-    shape.ks_distance = 0.11;
-    assert_false(sonde__tail_fits(&shape));
-    shape.tail = 25, shape.ks_distance = 0.1, shape.power_law = SONDE_TOO_FEW;
-    assert_false(sonde__tail_fits(&shape));
+    assert_true(sonde__tail_fits(&report, &shape));
+    shape.tail = 19;
+    assert_false(sonde__tail_fits(&report, &shape));
+    shape.tail = 4000, shape.ks_distance = 0.11;
+    assert_false(sonde__tail_fits(&report, &shape));
+    shape.ks_distance = 0.09, report.spikes = 0;
+    assert_false(sonde__tail_fits(&report, &shape));
+    report.type = SONDE_SPECTRUM_HEAVY_TAIL;
+    assert_true(sonde__tail_fits(&report, &shape));
+    shape.power_law = SONDE_TOO_FEW;
+    assert_false(sonde__tail_fits(&report, &shape));
 }
 
 static void what_is_remarkable_comes_first_then_the_ratio(void **state)
@@ -325,7 +326,7 @@ int main(void)
         cmocka_unit_test(names_from_files_are_escaped),
         cmocka_unit_test(layers_over_their_threshold_by_chance_are_not_called_training),
         cmocka_unit_test(what_cannot_be_judged_gets_no_answer),
-        cmocka_unit_test(a_tail_fits_only_with_enough_eigenvalues_and_a_small_distance),
+        cmocka_unit_test(a_tail_is_read_only_where_it_is_long_straight_and_not_random),
         cmocka_unit_test(what_is_remarkable_comes_first_then_the_ratio),
         cmocka_unit_test(reasons_are_counted_once_each),
     };
