@@ -6,13 +6,11 @@
  * among the blobs of the Hugging Face cache that the folder is a snapshot of
  * (models--X/snapshots/REV/FILE -> ../../blobs/HASH).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/path.h"
 #include "file/model_internal.h"
@@ -129,7 +127,7 @@ static sonde_status check_pair(const opening *o, const sonde__mapping *pair, uin
     size_t at;
     sonde_tensor tensor;
     const sonde__mapping *shard = &o->index.map[pair->first];
-    if (sonde_model_find(o->model, pair->tensor, &at) != SONDE_OK)
+    if (!sonde__model_lookup(o->model, pair->tensor, strlen(pair->tensor), &at))
         return sonde__fail_at(o->context, SONDE_ERROR_NOT_FOUND, o->path, pair->tensor, -1,
                               "%s: tensor '%.200s' should be in %s and is not there", o->path,
                               pair->tensor, pair->shard);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "file/model_state.h"
+#include "file/model_internal.h"
 
 enum { SLICE = 1 << 20 }; /* bytes that are read at once for the checksum */
 
@@ -132,7 +132,7 @@ static sonde_status stored_checksum(sonde_model *file, size_t index, uint8_t *ro
     uint32_t crc = sonde__crc32(0, tensor.name, strlen(tensor.name));
     for (uint64_t done = 0; done < tensor.elements;) {
         uint64_t left = tensor.elements - done, n = left < SLICE / width ? left : SLICE / width;
-        SONDE_TRY(sonde__model_read_as(file, index, done, n, SONDE__TO_SELF, room));
+        SONDE_TRY(sonde__model_read_stored(file, index, done, n, room));
         crc = sonde__crc32(crc, room, (size_t)n * width);
         done += n;
     }
@@ -188,7 +188,7 @@ sonde_status sonde__tensors_bytes(sonde_context *context, sonde_model *file, con
     size_t index;
     sonde_tensor tensor;
     *bytes = NULL;
-    if (sonde_model_find(file, name, &index) != SONDE_OK)
+    if (!sonde__model_lookup(file, name, strlen(name), &index))
         return SONDE_OK;
     SONDE_TRY(sonde_model_tensor(file, index, &tensor));
     if (tensor.number != number || tensor.dims != 1)
@@ -196,8 +196,7 @@ sonde_status sonde__tensors_bytes(sonde_context *context, sonde_model *file, con
     void *room = sonde__alloc(context, (size_t)tensor.bytes, 1);
     if (!room)
         return sonde_context_error(context)->status;
-    sonde_status status =
-        sonde__model_read_as(file, index, 0, tensor.elements, SONDE__TO_SELF, room);
+    sonde_status status = sonde__model_read_stored(file, index, 0, tensor.elements, room);
     if (status != SONDE_OK) {
         sonde__free(context, room);
         return status;
@@ -214,7 +213,7 @@ static bool find_parameter(sonde_model *file, const char *prefix, const sonde__p
     char name[SONDE__TENSOR_NAME_MAX];
     sonde_tensor tensor;
     snprintf(name, sizeof(name), "%s%s", prefix, parameter->name);
-    return sonde_model_find(file, name, index) == SONDE_OK &&
+    return sonde__model_lookup(file, name, strlen(name), index) &&
            sonde_model_tensor(file, *index, &tensor) == SONDE_OK &&
            tensor.number == SONDE_NUMBER_F32 && tensor.dims == parameter->dims &&
            memcmp(tensor.shape, parameter->shape,
