@@ -74,7 +74,7 @@ static size_t values_memory(const sonde__survey_run *run, const sonde__matrix *m
         return sonde__product_memory(&product);
     if (run->options->fast)
         return sonde__spectral_density_memory(matrix->rows, matrix->cols);
-    return sonde__singular_values_memory(matrix->rows, matrix->cols, SONDE__SVD_AUTO);
+    return sonde__singular_values_memory(matrix->rows, matrix->cols, SONDE__SVD_SQUARES);
 }
 
 size_t sonde__layer_memory(const sonde__survey_run *run, const sonde__matrix *matrix)
@@ -98,7 +98,7 @@ double sonde__layer_work(const sonde__survey_run *run, const sonde__matrix *matr
     const double values =
         run->options->fast
             ? sonde__spectral_density_work(matrix->rows, matrix->cols)
-            : sonde__singular_values_work(matrix->rows, matrix->cols, SONDE__SVD_AUTO);
+            : sonde__singular_values_work(matrix->rows, matrix->cols, SONDE__SVD_SQUARES);
     return (double)matrix->slices * (values + reading) + 2 * rank * entries;
 }
 
@@ -117,7 +117,7 @@ static sonde_status exact_values(sonde__survey_run *run, sonde__source *source, 
     const sonde__tiles tiles = sonde__source_tiles(source);
     const sonde__matrix *const matrix = source->layer->matrix;
     sonde__svd_facts facts = {0};
-    SONDE_TRY(sonde__singular_values(run->context, &tiles, SONDE__SVD_AUTO, values, &facts));
+    SONDE_TRY(sonde__singular_values(run->context, &tiles, SONDE__SVD_SQUARES, values, &facts));
     source->layer->nonfinite += facts.nonfinite;
     const size_t n = shorter(matrix);
     const double largest = values[n - 1];

@@ -84,7 +84,7 @@ static sonde_status measure(sonde_context *context, const sonde_matrix *weight,
 {
     sonde__svd_facts facts;
     const sonde__tiles tiles = sonde__tiles_of_matrix(weight);
-    SONDE_TRY(sonde__singular_values(context, &tiles, SONDE__SVD_AUTO, x, &facts));
+    SONDE_TRY(sonde__singular_values(context, &tiles, SONDE__SVD_SQUARES, x, &facts));
     if (facts.nonfinite > 0) {
         report->validity = SONDE_NOT_FINITE;
         return SONDE_OK; /* x is all zeros */
