@@ -1,16 +1,13 @@
 /*
- * Gram matrices and symmetric eigenvalues over OpenBLAS and its LAPACK, in double, on the calling
- * thread alone. LAPACK is called with work arrays of ours and allocates nothing itself.
+ * Symmetric eigenvalues over OpenBLAS's LAPACK, in double, on the calling thread alone, and Sturm
+ * counts. LAPACK is called with work arrays of ours and allocates nothing itself.
  */
 #include "num/linalg.h"
 
 #include <math.h>
 
-#include <cblas.h>
 #include <omp.h>
 
-#include "base/checked.h"
-#include "num/formats.h"
 #include "num/lapack.h"
 
 /* OpenBLAS asks OpenMP how many threads this thread may use; that setting belongs to the thread. */
@@ -24,56 +21,6 @@ int sonde__blas_alone(void)
 void sonde__blas_restore(int before)
 {
     omp_set_num_threads(before);
-}
-
-/* Long-side indices [first, first + count) as rows of `block` (count x n), whichever side of the
- * matrix that is, times 2^-exponent. */
-static void pack_block(const sonde_matrix *matrix, size_t first, size_t count, int exponent,
-                       double *block, double *row)
-{
-    const size_t n = matrix->rows < matrix->cols ? matrix->rows : matrix->cols;
-    if (matrix->rows >= matrix->cols) {
-        for (size_t i = 0; i < count; i++)
-            sonde__matrix_row(matrix, first + i, 0, n, block + i * n);
-    } else {
-        for (size_t j = 0; j < n; j++) {
-            sonde__matrix_row(matrix, j, first, count, row);
-            for (size_t i = 0; i < count; i++)
-                block[i * n + j] = row[i];
-        }
-    }
-    for (size_t i = 0; exponent != 0 && i < count * n; i++)
-        block[i] = ldexp(block[i], -exponent);
-}
-
-sonde_status sonde__gram(sonde_context *context, const sonde_matrix *matrix, int exponent,
-                         double *gram)
-{
-    const size_t n = matrix->rows < matrix->cols ? matrix->rows : matrix->cols;
-    const size_t longer = matrix->rows < matrix->cols ? matrix->cols : matrix->rows;
-    if (n > SONDE__ORDER_MAX)
-        return SONDE_ERROR_UNSUPPORTED;
-    /* About a megabyte a block, of 64 to 16384 rows. */
-    size_t step = 131072 / n;
-    step = step < 64 ? 64 : step > 16384 ? 16384 : step;
-    if (step > longer)
-        step = longer;
-    double *const block = sonde__alloc_quiet(context, step * (n + 1), sizeof *block);
-    if (!block)
-        return SONDE_ERROR_MEMORY;
-    const int before = sonde__blas_alone();
-    sonde_status status = SONDE_OK;
-    for (size_t first = 0; first < longer && status == SONDE_OK; first += step) {
-        const size_t count = longer - first < step ? longer - first : step;
-        pack_block(matrix, first, count, exponent, block, block + step * n);
-        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)n, (int)count, 1, block, (int)n,
-                    first > 0, gram, (int)n);
-        if (sonde__cancelled(context))
-            status = SONDE_ERROR_CANCELLED;
-    }
-    sonde__blas_restore(before);
-    sonde__free(context, block);
-    return status;
 }
 
 sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix, size_t n,

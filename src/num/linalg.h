@@ -17,13 +17,6 @@ enum { SONDE__ORDER_MAX = 32000 };
 int sonde__blas_alone(void);
 void sonde__blas_restore(int before);
 
-/*
- * The Gram matrix over the shorter side, n = min(rows, cols), of 2^-exponent * M: M M^T or M^T M.
- * `gram` has room for n x n; its upper triangle (row-major) is filled. Rows are converted in blocks,
- * in the same order for a matrix and its transpose, whose results are the same bits.
- */
-sonde_status sonde__gram(sonde_context *context, const sonde_matrix *matrix, int exponent,
-                         double *gram);
 /* Eigenvalues, ascending, of the symmetric n x n matrix whose upper triangle (row-major) is given;
  * the matrix is overwritten. */
 sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix, size_t n,

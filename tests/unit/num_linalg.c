@@ -1,4 +1,4 @@
-/* Formats, Gram matrices and eigenvalues, against known matrices and plain loops. */
+/* Formats, eigenvalues and Sturm counts, against known matrices. */
 #include "check.h"
 
 #include <omp.h>
@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "num/formats.h"
 #include "num/linalg.h"
+#include "num/singular.h"
 
 static void fill(double *values, size_t n, uint64_t index)
 {
@@ -60,56 +61,6 @@ static void wrong_matrices_are_refused_with_a_sentence(void **state)
     sonde_context_free(context);
 }
 
-static void gram_equals_the_plain_sums_for_any_format_and_stride(void **state)
-{
-    (void)state;
-    enum { ROWS = 7, COLS = 200, STRIDE = 203 };
-    static double data[ROWS * STRIDE];
-    static float singles[ROWS * STRIDE];
-    double gram[ROWS * ROWS];
-    sonde_context *context = check_context();
-    fill(data, ROWS * STRIDE, 1);
-    for (int i = 0; i < ROWS * STRIDE; i++) {
-        singles[i] = (float)data[i];
-        data[i] = (double)singles[i];
-    }
-    const sonde_matrix matrix = {singles, SONDE_F32, ROWS, COLS, STRIDE};
-    check_ok(context, sonde__gram(context, &matrix, 1, gram));
-    for (size_t i = 0; i < ROWS; i++)
-        for (size_t j = i; j < ROWS; j++) {
-            double sum = 0;
-            for (size_t k = 0; k < COLS; k++)
-                sum += data[i * STRIDE + k] * data[j * STRIDE + k];
-            check_close(gram[i * ROWS + j], sum / 4, 1e-12, 0, "entry");
-        }
-    assert_int_equal(sonde_context_memory_used(context), 0);
-    sonde_context_free(context);
-}
-
-static void gram_of_the_transpose_is_the_same_bits(void **state)
-{
-    (void)state;
-    enum { ROWS = 33, COLS = 9000 }; /* several blocks */
-    double *data = malloc(sizeof(double) * ROWS * COLS);
-    double *turned = malloc(sizeof(double) * ROWS * COLS);
-    static double gram[ROWS * ROWS], other[ROWS * ROWS];
-    sonde_context *context = check_context();
-    assert_non_null(data);
-    assert_non_null(turned);
-    fill(data, ROWS * COLS, 2);
-    for (size_t i = 0; i < ROWS; i++)
-        for (size_t j = 0; j < COLS; j++)
-            turned[j * ROWS + i] = data[i * COLS + j];
-    const sonde_matrix matrix = {data, SONDE_F64, ROWS, COLS, 0};
-    const sonde_matrix transpose = {turned, SONDE_F64, COLS, ROWS, 0};
-    check_ok(context, sonde__gram(context, &matrix, 0, gram));
-    check_ok(context, sonde__gram(context, &transpose, 0, other));
-    assert_memory_equal(gram, other, sizeof gram);
-    sonde_context_free(context);
-    free(turned);
-    free(data);
-}
-
 /* The second-difference matrix: eigenvalues 2 - 2 cos(k pi / (n + 1)). */
 static void eigenvalues_of_a_known_matrix(void **state)
 {
@@ -156,17 +107,17 @@ static void sturm_counts_survive_vanishing_pivots(void **state)
 static void bits_do_not_depend_on_threads_and_the_setting_comes_back(void **state)
 {
     (void)state;
-    enum { ROWS = 150, COLS = 300 };
-    static double data[ROWS * COLS], gram[ROWS * ROWS], first[ROWS], second[ROWS];
+    enum { ROWS = 250, COLS = 300 };
+    static double data[ROWS * COLS], first[ROWS], second[ROWS];
     sonde_context *context = check_context();
     fill(data, ROWS * COLS, 3);
     const sonde_matrix matrix = {data, SONDE_F64, ROWS, COLS, 0};
+    const sonde__tiles tiles = sonde__tiles_of_matrix(&matrix);
     const int before = omp_get_max_threads();
     for (int threads = 1; threads <= 4; threads++) {
         double *const to = threads == 1 ? first : second;
         omp_set_num_threads(threads);
-        check_ok(context, sonde__gram(context, &matrix, 0, gram));
-        check_ok(context, sonde__symmetric_eigenvalues(context, gram, ROWS, to));
+        check_ok(context, sonde__singular_values(context, &tiles, SONDE__SVD_TWO_STAGE, to, NULL));
         assert_int_equal(omp_get_max_threads(), threads);
         if (threads > 1)
             assert_memory_equal(first, second, sizeof first);
@@ -183,10 +134,8 @@ static void memory_failures_are_statuses(void **state)
     options.memory_limit = 64;
     sonde_context *context = NULL;
     assert_int_equal(sonde_context_create(&options, &context), SONDE_OK);
-    double data[4] = {1, 2, 3, 4}, gram[4] = {1, 0, 0, 1}, eigenvalues[2];
-    const sonde_matrix matrix = {data, SONDE_F64, 2, 2, 0};
-    check_status(sonde__gram(context, &matrix, 0, gram), SONDE_ERROR_MEMORY);
-    check_status(sonde__symmetric_eigenvalues(context, gram, 2, eigenvalues), SONDE_ERROR_MEMORY);
+    double matrix[4] = {1, 0, 0, 1}, eigenvalues[2];
+    check_status(sonde__symmetric_eigenvalues(context, matrix, 2, eigenvalues), SONDE_ERROR_MEMORY);
     assert_int_equal(sonde_context_error(context)->status, SONDE_OK); /* silent */
     sonde_context_free(context);
 }
@@ -196,8 +145,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(halves_and_brain_floats_convert_exactly),
         cmocka_unit_test(wrong_matrices_are_refused_with_a_sentence),
-        cmocka_unit_test(gram_equals_the_plain_sums_for_any_format_and_stride),
-        cmocka_unit_test(gram_of_the_transpose_is_the_same_bits),
         cmocka_unit_test(eigenvalues_of_a_known_matrix),
         cmocka_unit_test(sturm_counts_survive_vanishing_pivots),
         cmocka_unit_test(bits_do_not_depend_on_threads_and_the_setting_comes_back),
