@@ -15,7 +15,11 @@ import glob
 import os
 import sys
 
-import numpy as np
+# One thread each: small matrices gain nothing from more, and waiting threads would keep cores busy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402, reads the settings when it is loaded
 
 VALUES, EIGENVALUES = 1e-14, 1e-10
 F64, F32, BF16, F16 = 1, 2, 3, 4
