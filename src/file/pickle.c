@@ -9,7 +9,6 @@
 #include "file/pickle.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "base/bytes.h"
-
 enum {
     LOCAL_BYTES = 30,
     DESCRIPTOR_MAX = 24,
@@ -334,7 +332,7 @@ sonde_status sonde__zip_read(const sonde__zip *zip, const sonde__zip_member *mem
         return sonde_context_error(zip->context)->status;
     sonde_status status = fill(zip, member, block);
     if (status == SONDE_OK && zip->checksums &&
-        sonde__crc32(0, block, (size_t)member->bytes) != member->crc)
+        crc32_z(0, block, (size_t)member->bytes) != member->crc)
         status = sonde__zip_fail(zip, SONDE_ERROR_CORRUPT, member->name, member->offset,
                                  "its content does not fit its checksum (CRC-32)");
     if (status != SONDE_OK) {
