@@ -237,8 +237,7 @@ static void print_head(const sonde__paper *paper, const sonde__survey_table *tab
     sonde__words_bytes(table->info.file_bytes, size, sizeof size);
     sonde__words_duration(table->seconds, took, sizeof took);
     snprintf(line, sizeof line,
-             "%s: %s, %s, %s numbers; %zu spectra of %zu tensors and slices in "
-             "%s%s",
+             "%s: %s, %s, %s numbers; %zu of %zu tensors and slices have a spectrum; %s%s",
              table->path, sonde_model_kind_name(table->info.kind), size, numbers, table->spectra,
              table->count, took, table->complete ? "" : " (interrupted)");
     sonde__paper_wrapped(paper, line, 0);

@@ -17,6 +17,17 @@ bool sonde__tail_fits(const sonde_spectrum_report *report, const sonde_spectrum_
            shape->ks_distance <= largest_distance;
 }
 
+/* An estimated spectrum can be over its threshold by its error alone: the distance is taken to be off
+ * by as much as the distribution function may be. */
+static bool within_error(const sonde_layer_spectrum *layer)
+{
+    const sonde_spectrum_report *report = &layer->report;
+    if (!(layer->error_bound > 0) || !(report->distance > 0))
+        return false;
+    const double least = report->statistic * (1 - layer->error_bound / report->distance);
+    return least <= report->threshold_calibrated;
+}
+
 static void judge_row(sonde__survey_row *row)
 {
     const sonde_layer_spectrum *layer = &row->layer;
@@ -26,7 +37,7 @@ static void judge_row(sonde__survey_row *row)
         return;
     if (report->validity == SONDE_VALID && report->threshold_calibrated > 0)
         row->ratio = report->statistic / report->threshold_calibrated;
-    row->over = row->ratio > 1;
+    row->over = row->ratio > 1 && !within_error(layer);
     row->collapsed = report->type == SONDE_SPECTRUM_RANK_COLLAPSE;
     if (layer->shape.power_law != SONDE_VALID)
         return;

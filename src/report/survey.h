@@ -14,7 +14,7 @@ typedef struct sonde__survey_row {
     sonde_layer_spectrum layer; /* borrowed from the survey */
     double ratio;               /* statistic over threshold; NaN where that says nothing */
     double alpha;               /* NaN where there is no power law */
-    bool over;                  /* ratio above 1 */
+    bool over;                  /* ratio above 1, and not by the error of an estimate alone */
     bool fits;                  /* the power law describes the tail */
     bool odd_tail;              /* fits, and alpha is outside 2 to 6 */
     bool collapsed;             /* over a tenth of the spectrum is near zero */
@@ -33,7 +33,7 @@ typedef struct sonde__survey_table {
     size_t spectra, judged, over, fits, odd_tails, collapsed;
     double mean_alpha;  /* over layers whose tail fits; NaN: none */
     size_t worst;       /* row of the largest ratio; only where judged > 0 */
-    double error_bound; /* fast: the largest of all layers */
+    double error_bound; /* fast: of the distribution functions, the largest of all layers */
 } sonde__survey_table;
 
 /* Exponents that well-trained networks show (Martin, Mahoney 2021). */

@@ -99,8 +99,8 @@ void sonde__words_law(const sonde__survey_table *table, sonde__words *words)
     const bool by_chance = is_chance(table, chance);
     words->tone = table->over && !by_chance ? SONDE__TONE_CARE : SONDE__TONE_SURE;
     snprintf(words->sure, sizeof words->sure,
-             "By chance alone %.*f would have (false-alarm rate %g a layer)", chance < 10 ? 1 : 0,
-             chance, table->false_alarm);
+             "By chance alone %.3g would have (false-alarm rate %g a layer)", chance,
+             table->false_alarm);
     law_worst(table, words);
     if (by_chance)
         sonde__words_add(words, "So few, and by so little, are what random matrices give: nothing "
@@ -178,10 +178,12 @@ void sonde__words_survey_warnings(const sonde__survey_table *table, sonde__warni
                           "looked at or found to have no spectrum.",
                           table->spectra, table->count);
     if (table->fast)
-        sonde__words_warn(warnings,
-                          "Fast: densities from stochastic Lanczos, off by at most %.3g in L1 for "
-                          "some layer; drop --fast for every eigenvalue.",
-                          table->error_bound);
+        sonde__words_warn(
+            warnings,
+            "Fast: eigenvalues are estimates, their cumulative distribution off by up "
+            "to %.2g. A layer counts as over its threshold only where that error "
+            "cannot explain it. Drop --fast for every eigenvalue.",
+            table->error_bound);
     if (table->spectra > table->judged)
         sonde__words_warn(warnings,
                           "%zu of %zu spectra cannot be compared with random matrices: too small, "

@@ -5,7 +5,7 @@
 make_model safetensors model.safetensors
 run 0 spectrum model.safetensors
 says out 'layers.NAME.weight'
-says out '4 spectra of 6'
+says out '4 of 6 tensors'
 says out 'a vector'
 says out 'Law'
 awk 'length > 100 { exit 1 }' out || fail "a line is over 100 columns"
