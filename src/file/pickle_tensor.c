@@ -31,12 +31,12 @@ static bool take_count(const sonde__pickle_value *value, uint64_t *count)
     return true;
 }
 
-/* Of files before 1.6: None, or (its own key, first element, elements). */
+/* Of files before 1.6: None, or (its own key, first element, elements). Storages of bytes are newer. */
 static bool take_view(const sonde__pickle_value *value, sonde__pickle_storage *storage)
 {
     if (value->kind == SONDE__PICKLE_NONE)
         return true;
-    return is_sequence(value) && value->as.list.count == 3 &&
+    return storage->number != 0 && is_sequence(value) && value->as.list.count == 3 &&
            take_count(value->as.list.items[1], &storage->view_first) &&
            take_count(value->as.list.items[2], &storage->view_count) &&
            storage->view_first <= storage->count &&

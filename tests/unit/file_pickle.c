@@ -343,6 +343,9 @@ static void quantised_storages_and_foreign_ids_are_refused_by_name(void **state)
            "0U\x03"
            "cpu\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7ftQ.",
            SONDE_ERROR_FORMAT, "count");
+    REFUSE("(U\x07storagectorch.storage\nUntypedStorage\nU\x01kU\x03"
+           "cpuK\x04(U\x01vK\x01K\x01ttQ.",
+           SONDE_ERROR_FORMAT, "a view");
     REFUSE("Pline\n.", SONDE_ERROR_UNSUPPORTED, "PERSID");
 }
 
