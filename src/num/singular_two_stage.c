@@ -3,6 +3,7 @@
  * bidiagonal, dqds. Small matrices go to the bidiagonal directly.
  */
 #include "num/band.h"
+#include "num/bidiagonal.h"
 #include "num/lapack.h"
 #include "num/singular_internal.h"
 #include "num/tall_qr.h"
@@ -29,20 +30,6 @@ static size_t work_size(size_t n)
     return band > chase ? band : chase;
 }
 
-/* Upper bidiagonal to values, ascending, in place of the diagonal. */
-static sonde_status bidiagonal_values(double *diagonal, double *off, size_t n, double *work)
-{
-    const int order = (int)n;
-    int info = 0;
-    dlasq1_(&order, diagonal, off, work, &info);
-    for (size_t i = 0; i < n / 2; i++) {
-        const double swap = diagonal[i];
-        diagonal[i] = diagonal[n - 1 - i];
-        diagonal[n - 1 - i] = swap;
-    }
-    return info == 0 ? SONDE_OK : SONDE_ERROR_NUMERIC;
-}
-
 static sonde_status values_of_square(sonde_context *context, double *square, size_t n,
                                      double *values)
 {
@@ -59,7 +46,7 @@ static sonde_status values_of_square(sonde_context *context, double *square, siz
             status = sonde__chase_band(context, square, n, rest, values, off);
     }
     if (status == SONDE_OK)
-        status = bidiagonal_values(values, off, n, rest);
+        status = sonde__bidiagonal_values(values, off, n, rest);
     sonde__free(context, work);
     return status;
 }
