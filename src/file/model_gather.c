@@ -240,7 +240,8 @@ static int order_axes(const gather *g, const axis *from, int count, axis *to)
     for (int i = 0; i < count; i++) {
         if (from[i].size == 1)
             continue;
-        const uint64_t rank = from[i].from - !g->packed; /* 0 becomes the largest */
+        /* Less one, unless it is a stream: 0 becomes the largest. */
+        const uint64_t rank = from[i].from - !g->packed;
         int at = kept++;
         for (; at > 0 && to[at - 1].from - !g->packed < rank; at--)
             to[at] = to[at - 1];

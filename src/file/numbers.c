@@ -20,6 +20,7 @@ static const sonde__number_info NUMBERS[] = {
 };
 
 enum { NUMBER_ROOM = sizeof NUMBERS / sizeof *NUMBERS };
+_Static_assert(NUMBER_ROOM <= 256, "a number format fits in the byte that a record has for it");
 
 const sonde__number_info *sonde__number_find(sonde_number number)
 {
