@@ -128,6 +128,10 @@ static sonde_status survey_model(work *job, const sonde__checkpoint *checkpoint)
     job->table.false_alarm = job->options.spectrum.false_alarm;
     job->table.info = info;
     job->table.seconds = sonde__seconds() - began;
+    if (job->table.count == 0 && job->options.layers)
+        return sonde__fail_at(job->context, SONDE_ERROR_ARGUMENT, checkpoint->path, NULL, -1,
+                              "no tensor's name matches --layers %s; `sonde show` lists the names",
+                              job->options.layers);
     return SONDE_OK;
 }
 

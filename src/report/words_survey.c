@@ -83,8 +83,8 @@ void sonde__words_law(const sonde__survey_table *table, sonde__words *words)
                          table->spectra     ? "Every matrix is too small, of too low a rank or not "
                                               "finite for the comparison with random matrices."
                          : !table->complete ? "No layer was finished."
-                                            : "No tensor of this model is a matrix that is large "
-                                              "enough.");
+                         : table->count     ? "No layer has a spectrum, for the reasons told."
+                                            : "The model holds no tensors.");
         return;
     }
     const double chance = table->false_alarm * (double)table->judged;

@@ -54,6 +54,10 @@ PYTHON
 "$SONDE_PYTHON" "$here/../../scripts/check-report" s.html >/dev/null || fail "the page fetches something"
 grep -q 'Tail of layers.1.weight' s.html || fail "the page draws no tail"
 
+run 2 spectrum model.safetensors --layers 'nothing*'
+one_error_line
+says err 'nothing*'
+
 # A series: in order of epoch, with the advice to stop where the layer left the law.
 make_model series run 8
 run 0 spectrum run
