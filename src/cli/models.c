@@ -38,7 +38,8 @@ sonde_status sonde__cli_models(sonde__call *call, sonde__series *series)
 {
     sonde_context *context = call->context;
     const char *path = call->positional;
-    if (call->positional_count == 1 && is_folder(path) && !holds_one_model(context, path))
+    if (call->positional_count == 1 && is_folder(path) &&
+        (sonde__cli_is_run(context, path) || !holds_one_model(context, path)))
         return of_folder(context, path, series);
     return sonde__series_of_paths(context, (const char *const *)call->positionals,
                                   (size_t)call->positional_count, series);

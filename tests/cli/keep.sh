@@ -20,6 +20,14 @@ says out 'head-scaled'
 says out 'Keep'
 says out 'spectra'
 
+# The spectra of a run are those of its checkpoints.
+run 0 spectrum runs/a --json
+"$SONDE_PYTHON" - <<'PYTHON' || fail "the spectra of a run"
+import json
+answer = json.load(open("out"))
+assert [model["epoch"] for model in answer["models"]] == [1, 2, 3, 4, 5, 6], answer["models"]
+PYTHON
+
 # A folder: the probe's loss is lowest at epoch 5.
 make_model series run 8
 run 0 keep run --held --json
