@@ -3,8 +3,8 @@
 
     python3 scripts/compare-svd.py [--library build/src/libsonde.so] [--seed 1] [--large]
 
-Calls sonde_singular_values of the shared library and numpy.linalg.svd on the same matrices, of which
-every family has its share, and prints the worst error of each: of a singular value, in units of the
+Calls sonde_singular_values of the shared library and numpy.linalg.svd on the same matrices, of
+which every family has its share, and prints the worst error of each: of a singular value, in units of the
 largest one (must be at most 1e-14), and of an eigenvalue s^2, likewise (at most 1e-10). Every matrix
 is given a second time transposed, where the bits must be the same. Needs numpy. Ends with status 1
 when a limit was passed. --large adds matrices of 1024 to 2048 rows.
@@ -123,7 +123,8 @@ def measure(library, array, dtype):
     turned = library.values(given.T, dtype)
     # Powers of two change no bit of a significand; LAPACK then needs no scaling of its own.
     exponent = int(np.frexp(np.abs(doubles).max())[1])
-    theirs = np.linalg.svd(np.ldexp(doubles, -exponent), compute_uv=False)[::-1]
+    # With vectors: without them LAPACK takes dqds, which errs by 1e-14 itself in tight clusters.
+    theirs = np.linalg.svd(np.ldexp(doubles, -exponent), full_matrices=False)[1][::-1]
     ours = np.ldexp(ours, -exponent)
     most = theirs[-1]
     if most == 0:
