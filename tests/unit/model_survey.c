@@ -528,6 +528,31 @@ static void a_refused_allocation_is_a_status_or_a_skipped_layer(void **state)
     made_free(&base);
 }
 
+static void a_fast_survey_sees_the_spike_of_the_exact_one(void **state)
+{
+    (void)state;
+    enum { M = 700, N = 900 };
+    float *const weight = made_floats(&made, "a.weight", SHAPE(M, N));
+    made_random(weight, (size_t)M * N, 1, 0.1);
+    for (size_t i = 0; i < M; i++)
+        for (size_t j = 0; j < N; j++) /* singular value about 16, the edge 5.6 */
+            weight[i * N + j] += (float)(0.02 * ((i & 1) ? 1 : -1) * ((j & 2) ? 1 : -1));
+    run();
+    sonde_survey *const exact = survey;
+    survey = NULL;
+    options.fast = true;
+    check_ok(context, sonde_survey_run(context, model, &options, &survey));
+    sonde_layer_spectrum a, b;
+    check_ok(context, sonde_survey_layer(exact, 0, &a));
+    check_ok(context, sonde_survey_layer(survey, 0, &b));
+    assert_int_equal(a.report.spikes, 1);
+    assert_int_equal(b.report.spikes, 1);
+    assert_int_equal(a.count, b.count);
+    assert_true(a.error_bound == 0);
+    check_close(b.report.largest, a.report.largest, 0, 1e-6, "largest eigenvalue");
+    sonde_survey_free(exact);
+}
+
 static void wrong_options_are_refused(void **state)
 {
     (void)state;
@@ -576,6 +601,7 @@ int main(void)
         EACH(a_cancelled_context_ends_the_survey),
         EACH(a_file_that_shrinks_ends_the_survey_with_its_name),
         EACH(a_refused_allocation_is_a_status_or_a_skipped_layer),
+        EACH(a_fast_survey_sees_the_spike_of_the_exact_one),
         EACH(wrong_options_are_refused),
         EACH(a_model_without_matrices_is_an_empty_survey),
     };
