@@ -175,12 +175,12 @@ static sonde_status survey_all(work *job)
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-static void print_trend_row(const sonde__paper *paper, const sonde__trend_row *row, int name_wide,
-                            const sonde_decision *stop)
+static void print_trend_row(const sonde__paper *paper, const sonde__trend_row *row,
+                            const char *shown, int name_wide, const sonde_decision *stop)
 {
     char name[256], layer[256], ratio[32] = "-", alpha[32] = "-";
     const bool advised = stop->stop_advised && stop->stop_epoch == row->epoch;
-    sonde__paper_shorten(sonde__page_name(row->path), name_wide, name, sizeof name);
+    sonde__paper_shorten(shown, name_wide, name, sizeof name);
     if (isfinite(row->worst_ratio))
         snprintf(ratio, sizeof ratio, "%.2f", row->worst_ratio);
     if (isfinite(row->mean_alpha))
@@ -200,8 +200,11 @@ static void print_trend(const sonde__paper *paper, const work *job, const sonde_
                     "tails. ratio: of the furthest layer to its threshold.";
     sonde__words words;
     int name_wide = 4;
+    size_t folder = SIZE_MAX;
+    for (size_t i = 0; i < job->row_count; i++)
+        folder = sonde__shared_folder(job->rows[0].path, job->rows[i].path, folder);
     for (size_t i = 0; i < job->row_count; i++) {
-        const char *name = sonde__page_name(job->rows[i].path);
+        const char *name = job->rows[i].path + folder;
         const int wide = sonde__columns(name, strlen(name));
         name_wide = wide > name_wide ? wide : name_wide;
     }
@@ -210,7 +213,7 @@ static void print_trend(const sonde__paper *paper, const work *job, const sonde_
     fprintf(paper->to, "  %-*s  %6s  %9s  %6s  %5s  %s\n", name_wide, "file", "epoch", "over/all",
             "alpha", "ratio", paper->width > 70 ? "furthest layer" : "layer");
     for (size_t i = 0; i < job->row_count; i++)
-        print_trend_row(paper, &job->rows[i], name_wide, stop);
+        print_trend_row(paper, &job->rows[i], job->rows[i].path + folder, name_wide, stop);
     fputc('\n', paper->to);
     sonde__paper_wrapped(paper, legend, 0);
     fputc('\n', paper->to);

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "report/page.h"
 #include "report/words_survey.h"
 
 enum { ROWS_MAX = 60 };
@@ -23,7 +22,8 @@ static void score_cell(FILE *to, const sonde_score *score)
 /* Columns that the paper has room for: the deciding signal first, then in their order, then names. */
 typedef struct layout {
     bool shown[SONDE__SIGNALS];
-    int name; /* columns of the file's name; 0: left out */
+    int name;      /* columns of the file's name; 0: left out */
+    size_t folder; /* bytes of the paths that are the same for all */
 } layout;
 
 static layout plan_columns(const sonde__paper *paper, const sonde__keep_table *table)
@@ -38,6 +38,9 @@ static layout plan_columns(const sonde__paper *paper, const sonde__keep_table *t
         room -= 11;
     }
     plan.name = table->paths && room >= 14 ? room - 2 : 0;
+    plan.folder = SIZE_MAX;
+    for (size_t i = 0; table->paths && i < table->count; i++)
+        plan.folder = sonde__shared_folder(table->paths[0], table->paths[i], plan.folder);
     return plan;
 }
 
@@ -59,7 +62,7 @@ static void print_checkpoint(const sonde__paper *paper, const sonde__keep_table 
             fprintf(paper->to, "  %5s", "-");
     }
     if (plan->name) {
-        sonde__paper_shorten(sonde__page_name(table->paths[i]), plan->name, name, sizeof name);
+        sonde__paper_shorten(table->paths[i] + plan->folder, plan->name, name, sizeof name);
         fprintf(paper->to, "  %s", name);
     }
     fputs(kept && paper->colour ? "\033[0m\n" : "\n", paper->to);

@@ -117,6 +117,14 @@ void sonde__paper_shorten(const char *name, int most, char *to, size_t size)
     snprintf(to, size, "%.*s..%s", (int)front(plain, head), plain, plain + back(plain, tail));
 }
 
+size_t sonde__shared_folder(const char *first, const char *path, size_t limit)
+{
+    size_t folder = 0;
+    for (size_t i = 0; i < limit && first[i] && first[i] == path[i]; i++)
+        folder = first[i] == '/' ? i + 1 : folder;
+    return folder;
+}
+
 void sonde__paper_cell(const sonde__paper *paper, const char *text, int width)
 {
     const int wide = sonde__columns(text, strlen(text));

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "report/words.h"
@@ -32,6 +33,9 @@ void sonde__paper_words(const sonde__paper *paper, sonde__words *words);
 void sonde__paper_warning(const sonde__paper *paper, char *line);
 /* A plain copy of at most `most` columns: "model.layers.1..mlp.up_proj". Never splits a character. */
 void sonde__paper_shorten(const char *name, int most, char *to, size_t size);
+/* Bytes of the folder that two paths share, of at most `limit`: begin with SIZE_MAX and go on with
+ * what came back, to find that of many. */
+size_t sonde__shared_folder(const char *first, const char *path, size_t limit);
 /* The text in `width` columns, at the left or (width < 0) at the right. */
 void sonde__paper_cell(const sonde__paper *paper, const char *text, int width);
 

@@ -28,6 +28,16 @@ static void names_are_shortened_in_the_middle_and_never_within_a_character(void 
     }
 }
 
+static void the_folder_that_paths_share_ends_with_a_slash(void **state)
+{
+    (void)state;
+    assert_int_equal(sonde__shared_folder("a/b/x1", "a/b/x2", SIZE_MAX), 4);
+    assert_int_equal(sonde__shared_folder("a/b/x1", "a/bc/x1", SIZE_MAX), 2);
+    assert_int_equal(sonde__shared_folder("a/b/x1", "a/b/x1", SIZE_MAX), 4);
+    assert_int_equal(sonde__shared_folder("x", "x", SIZE_MAX), 0);
+    assert_int_equal(sonde__shared_folder("a/b/x1", "a/b/x2", 2), 2);
+}
+
 static void json_sets_its_own_commas_and_unknown_is_null(void **state)
 {
     sonde_context *context = check_context();
@@ -138,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_shortened_in_the_middle_and_never_within_a_character),
+        cmocka_unit_test(the_folder_that_paths_share_ends_with_a_slash),
         cmocka_unit_test(json_sets_its_own_commas_and_unknown_is_null),
         cmocka_unit_test(a_long_answer_passes_through_a_small_buffer),
         cmocka_unit_test(a_name_of_a_tensor_is_no_formula_in_a_spreadsheet),
