@@ -153,6 +153,18 @@ static size_t utf8_length(const unsigned char *at)
     return length;
 }
 
+bool sonde__text_is_plain(const char *string)
+{
+    const unsigned char *at = (const unsigned char *)string;
+    while (*at) {
+        size_t length = utf8_length(at);
+        if (length == 0 || *at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0))
+            return false;
+        at += length;
+    }
+    return true;
+}
+
 static void add_json_control(sonde__text *text, unsigned char byte)
 {
     static const char *const short_forms[] = {

@@ -28,6 +28,8 @@ void sonde__text_json_string(sonde__text *text, const char *string);
 /* With & < > " ' escaped. */
 void sonde__text_html(sonde__text *text, const char *string);
 sonde_status sonde__text_status(const sonde__text *text);
+/* Valid UTF-8 without control characters (U+0000 to U+001F, U+007F to U+009F). */
+bool sonde__text_is_plain(const char *string);
 
 /* snprintf and vsnprintf, but with a decimal point in every locale. */
 int sonde__format(char *to, size_t room, const char *format, ...) SONDE_PRINTF(3, 4);

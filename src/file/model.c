@@ -55,9 +55,38 @@ sonde_status sonde__model_new(sonde_context *context, const sonde_model_options 
     return SONDE_OK;
 }
 
+/* Deflate gives 1032 bytes for one; what stands for far more are views of numbers that are there
+ * once, and a file of a kilobyte whose tensors nobody has the time to read or the room to write. */
+static sonde_status check_claims(sonde_model *model)
+{
+    const uint64_t always = (uint64_t)4 << 30, times = 2048;
+    uint64_t claimed = 0, most = 0;
+    const sonde__record *largest = NULL;
+    sonde_model_info info;
+    sonde_model_describe(model, &info);
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        const sonde__record *record = &model->tensors[i];
+        const sonde__number_info *number = sonde__number_find((sonde_number)record->number);
+        const uint64_t bytes =
+            record->tied ? 0 : record->elements / number->elements * number->bytes;
+        largest = bytes > most ? record : largest;
+        most = bytes > most ? bytes : most;
+        claimed = claimed > UINT64_MAX - bytes ? UINT64_MAX : claimed + bytes;
+    }
+    if (claimed <= always || claimed / times <= info.file_bytes)
+        return SONDE_OK;
+    const char *path = sonde__input_path(model->inputs[0]);
+    return sonde__fail_at(model->context, SONDE_ERROR_UNSUPPORTED, path, largest->name, -1,
+                          "%s: its tensors stand for %llu bytes and the file has %llu: '%.200s' is "
+                          "a view that repeats its numbers; save a clone() of what is meant",
+                          path, (unsigned long long)claimed, (unsigned long long)info.file_bytes,
+                          largest->name);
+}
+
 sonde_status sonde__model_finish(sonde_model *model)
 {
     SONDE_TRY(sonde__model_tie(model));
+    SONDE_TRY(check_claims(model));
     return sonde__model_find_scales(model);
 }
 

@@ -244,12 +244,10 @@ static sonde_status fail_tensor(const sonde_model *model, const sonde__stored *s
 static sonde_status check_name(const sonde_model *model, const sonde__stored *stored)
 {
     const size_t length = strlen(stored->name);
-    bool plain = length > 0 && length <= NAME_MAX_BYTES;
-    for (size_t i = 0; i < length && plain; i++)
-        plain = (unsigned char)stored->name[i] >= 0x20 && stored->name[i] != 0x7f;
-    if (!plain)
+    if (length == 0 || length > NAME_MAX_BYTES || !sonde__text_is_plain(stored->name))
         return fail_tensor(model, stored, SONDE_ERROR_FORMAT,
-                           "has a name that is empty, over 1024 bytes or holds control characters");
+                           "has a name that is empty, over 1024 bytes, not UTF-8 or holds control "
+                           "characters");
     if (sonde__model_named(model, stored->name, length))
         return fail_tensor(model, stored, SONDE_ERROR_FORMAT,
                            "is there twice; which one is meant cannot be told");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "file/model_state.h"
+#include "file/safetensors_internal.h"
 #include "file/zip.h"
 
 enum { HEAD = 512, PREFIX = 8 };
@@ -47,7 +48,8 @@ static sonde_status read_head(const sonde__input *input, uint8_t *head, size_t *
     return sonde__input_read(input, NULL, 0, head, *size);
 }
 
-/* A length that the file can hold, then '{'. */
+/* A length that the file and the format can hold, then '{': a large GGUF file of 123 tensors has one
+ * there too. */
 static bool is_safetensors(const uint8_t *head, size_t size, uint64_t file_size)
 {
     uint64_t length = 0;
@@ -55,7 +57,7 @@ static bool is_safetensors(const uint8_t *head, size_t size, uint64_t file_size)
         return false;
     for (size_t i = 0; i < PREFIX; i++)
         length |= (uint64_t)head[i] << (8 * i);
-    return length <= file_size - PREFIX;
+    return length <= file_size - PREFIX && length <= SONDE__SAFETENSORS_HEADER_MAX;
 }
 
 static bool is_json(const uint8_t *head, size_t size)

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/text.h"
 #include "file/model_npy.h"
 
 static sonde_status read_header(const sonde__npy_place *place, const sonde__input *input,
@@ -30,11 +31,11 @@ static sonde_status header_of_input(const sonde__npy_place *place, const sonde__
     return status;
 }
 
-/* "folder/fc1.npy" -> "fc1"; in a new block. */
+/* "folder/fc1.npy" -> "fc1"; in a new block. A file may be called what a tensor may not. */
 static char *name_of_file(sonde_context *context, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *name = sonde__copy_string(context, slash ? slash + 1 : path);
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    char *name = sonde__copy_string(context, sonde__text_is_plain(file) ? file : "tensor");
     if (name)
         sonde__npy_drop_suffix(name);
     return name;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "file/json_read.h"
 #include "file/safetensors_internal.h"
 
@@ -71,10 +72,7 @@ bool sonde__safetensors_bytes(sonde_number number, int dims, const int64_t *shap
 bool sonde__safetensors_name(const char *name)
 {
     size_t length = strlen(name);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return false;
-    return length > 0 && length <= SONDE__SAFETENSORS_NAME_MAX;
+    return length > 0 && length <= SONDE__SAFETENSORS_NAME_MAX && sonde__text_is_plain(name);
 }
 
 /* --- one tensor of the header ------------------------------------------------------------------- */

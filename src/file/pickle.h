@@ -98,6 +98,8 @@ void sonde__pickle_free(sonde__pickle *pickle);
 sonde__pickle_value *sonde__pickle_root(const sonde__pickle *pickle);
 /* How many values were built: a measure of how long a walk over them may take. */
 size_t sonde__pickle_values(const sonde__pickle *pickle);
+/* Bytes of the stream that it was read from. */
+size_t sonde__pickle_bytes(const sonde__pickle *pickle);
 /* Every storage that a persistent id named, in order; several may have one key. */
 const sonde__pickle_storage *const *sonde__pickle_storages(const sonde__pickle *pickle,
                                                            size_t *count);

@@ -194,6 +194,11 @@ size_t sonde__pickle_values(const sonde__pickle *pickle)
     return pickle->values;
 }
 
+size_t sonde__pickle_bytes(const sonde__pickle *pickle)
+{
+    return pickle->source.size;
+}
+
 const sonde__pickle_storage *const *sonde__pickle_storages(const sonde__pickle *pickle,
                                                            size_t *count)
 {

@@ -16,7 +16,7 @@ bool sonde__safetensors_has(sonde_number number);
 /* Bytes of a tensor; false where they overflow, a dimension is negative, or elements do not fill
  * whole blocks. */
 bool sonde__safetensors_bytes(sonde_number number, int dims, const int64_t *shape, uint64_t *bytes);
-/* Not empty, at most 1024 bytes, no control characters. */
+/* Not empty, at most 1024 bytes, UTF-8 without control characters. */
 bool sonde__safetensors_name(const char *name);
 
 #endif

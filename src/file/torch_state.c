@@ -4,8 +4,8 @@
  *
  * A pickle can hold one container many times over (2^n tuples in n opcodes) or within itself. So the
  * walk knows what it is inside of, goes no deeper than DEPTH_MAX, and visits at most a few times as
- * many values as were built. A dictionary with the same key twice is refused: the first would be
- * hidden in Python.
+ * many values as were built; what it lists grows with the bytes of the pickle. A dictionary with the
+ * same key twice is refused: the first would be hidden in Python.
  */
 #include "file/torch_internal.h"
 
@@ -16,8 +16,12 @@
 
 enum {
     DEPTH_MAX = 64,
-    VISITS_EACH = 16,
+    VISITS_EACH = 4,
     VISITS_LEAST = 100000,
+    LISTED_EACH = 32, /* bytes of listed tensors for a byte of the pickle; a real one has 2 */
+    LISTED_LEAST = 4 << 20,
+    LISTED_MAX = 1 << 30,
+    LISTED_TENSOR = 128, /* bytes that a tensor takes in the model, about, beside its name */
     KEY_MAX = 1024,
     METADATA_MAX = 256,
     METADATA_TEXT_MAX = 4096
@@ -29,7 +33,7 @@ typedef struct walk {
     sonde__torch_find_fn find;
     void *user;
     sonde__text path;
-    size_t visits_left;
+    size_t visits_left, listed_left;
     int depth, lists, groups; /* containers, lists, and "param_groups" that the walk is inside of */
     int unnamable;            /* keys on the path that cannot be part of a name */
     size_t metadata, tensors, arrays, storages;
@@ -118,6 +122,11 @@ static sonde_status add_tensor(walk *w, const sonde__pickle_value *value)
         stored.shape[i] = tensor->shape[i];
         stored.strides[i] = tensor->strides[i];
     }
+    const size_t takes = LISTED_TENSOR + w->path.length;
+    if (takes > w->listed_left)
+        return refuse(w, value, SONDE_ERROR_UNSUPPORTED,
+                      "is one of far more names for tensors than the pickle has bytes for");
+    w->listed_left -= takes;
     SONDE_TRY(w->find(w->user, value, &stored.storage));
     w->tensors++;
     return sonde__model_add_tensor(w->model, &stored);
@@ -150,6 +159,20 @@ static void cut_path(walk *w, size_t length)
         w->path.bytes[length] = '\0';
 }
 
+/* Keys too long to be names are told apart by where they were made: one string can be the key of a
+ * million pairs, and comparing it with itself would take hours. */
+static int compare_texts(const sonde__pickle_value *x, const sonde__pickle_value *y)
+{
+    const size_t x_size = x->as.text.size, y_size = y->as.text.size;
+    const size_t least = x_size < y_size ? x_size : y_size;
+    if (x_size > KEY_MAX && y_size > KEY_MAX)
+        return (x->at > y->at) - (x->at < y->at);
+    if (x_size > KEY_MAX || y_size > KEY_MAX)
+        return x_size > KEY_MAX ? 1 : -1;
+    const int order = least ? memcmp(x->as.text.bytes, y->as.text.bytes, least) : 0;
+    return order ? order : (x_size > y_size) - (x_size < y_size);
+}
+
 /* Order of keys that Python can tell apart by their own value; 0: the same. */
 static int compare_keys(const void *a, const void *b)
 {
@@ -163,12 +186,8 @@ static int compare_keys(const void *a, const void *b)
         return (x->as.integer > y->as.integer) - (x->as.integer < y->as.integer);
     if (kind_x == SONDE__PICKLE_FLOAT)
         return (x->as.real > y->as.real) - (x->as.real < y->as.real);
-    if (kind_x == SONDE__PICKLE_STRING || kind_x == SONDE__PICKLE_BYTES) {
-        size_t x_size = x->as.text.size, y_size = y->as.text.size;
-        size_t least = x_size < y_size ? x_size : y_size;
-        int order = least ? memcmp(x->as.text.bytes, y->as.text.bytes, least) : 0;
-        return order ? order : (x_size > y_size) - (x_size < y_size);
-    }
+    if (kind_x == SONDE__PICKLE_STRING || kind_x == SONDE__PICKLE_BYTES)
+        return compare_texts(x, y);
     return (x->at > y->at) - (x->at < y->at);
 }
 
@@ -305,9 +324,12 @@ sonde_status sonde__torch_add(sonde_model *model, const sonde__pickle *pickle,
                               sonde__torch_find_fn find, void *user)
 {
     walk w = {.model = model, .pickle = pickle, .find = find, .user = user};
-    const size_t values = sonde__pickle_values(pickle);
-    w.visits_left = VISITS_LEAST +
-                    (values < SIZE_MAX / (2 * VISITS_EACH) ? VISITS_EACH * values : SIZE_MAX / 2);
+    /* Both are at most 1 GiB. Each item of a container took a byte of the stream. */
+    const size_t bytes = sonde__pickle_bytes(pickle);
+    w.visits_left = VISITS_LEAST + bytes + VISITS_EACH * sonde__pickle_values(pickle);
+    w.listed_left = bytes < (LISTED_MAX - LISTED_LEAST) / LISTED_EACH
+                        ? LISTED_LEAST + LISTED_EACH * bytes
+                        : LISTED_MAX;
     sonde__text_init(&w.path, sonde__model_context(model));
     sonde_status status = add_all(&w);
     sonde__text_free(&w.path);

@@ -51,6 +51,12 @@ def record_case(name, status, says, *records, **more):
 
 # --- the header ---------------------------------------------------------------------------------
 
+@bad.case("over 14 GB, with as many tensors as '{' has in ASCII", "OK", tensors=123, warns="follow the last")
+def _(folder):
+    records = [record(f"w{i}", (8,), offset=32 * i) for i in range(123)]
+    return bad.sparse(folder / "a.gguf", 0x347000000, gguf(records=records, data=b""))
+
+
 case("version 0", "FORMAT", "version 0", version=0, at=4)
 case("version 1", "UNSUPPORTED", "version 1", version=1, at=4)
 case("version 2", "OK", version=2, kind="GGUF",

@@ -94,6 +94,7 @@ header_case("newline in a name", "FORMAT", "control characters", {"a\nb": one}, 
 header_case("raw newline in a name", "FORMAT", "control character", '{"a\nb":' + text_of_one + "}",
             b"\0")
 header_case("terminal escape in a name", "FORMAT", "control characters", {"\x1b[2J": one}, b"\0")
+header_case("C1 control character in a name", "FORMAT", "control characters", {"\x9b2J": one}, b"\0")
 header_case("1 MB name", "FORMAT", "over 1024 bytes", {"n" * (1 << 20): one}, b"\0")
 header_case("empty name", "FORMAT", "empty", {"": one}, b"\0")
 header_case("names that differ only by case", "OK", "",

@@ -211,6 +211,19 @@ static sonde_status use_text(sonde_context *own, void *argument)
     return status;
 }
 
+static void control_characters_and_broken_utf8_are_not_plain(void **state)
+{
+    static const char *const plain[] = {"", "a b~", "\xc2\xa0", "\xc3\xa9", "\xf0\x9f\x98\x80"};
+    static const char *const odd[] = {"\n",       "a\x7f",        "\xc2\x80",
+                                      "\xc2\x9b", "a\xff",        "\xc2",
+                                      "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80"};
+    (void)state;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        assert_true(sonde__text_is_plain(plain[i]));
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        assert_false(sonde__text_is_plain(odd[i]));
+}
+
 static void a_failure_sticks_until_it_is_asked_for(void **state)
 {
     (void)state;
@@ -230,6 +243,7 @@ int main(void)
         TEXT_TEST(invalid_utf8_becomes_the_replacement_character),
         TEXT_TEST(html_is_escaped),
         TEXT_TEST(long_formats_grow_the_text),
+        TEXT_TEST(control_characters_and_broken_utf8_are_not_plain),
         TEXT_TEST(a_failure_sticks_until_it_is_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
