@@ -35,6 +35,7 @@ typedef struct sonde__record {
 typedef struct sonde__held {
     sonde__storage about;
     bool verified;
+    uint8_t begun; /* times that unpacking it was begun, since it was last too large to keep */
 } sonde__held;
 
 typedef struct sonde__chunk {
@@ -47,6 +48,7 @@ typedef struct sonde__pair {
 } sonde__pair;
 
 typedef struct sonde__unpacker sonde__unpacker;
+typedef struct sonde__unpacked sonde__unpacked;
 
 struct sonde_model {
     sonde_context *context;
@@ -67,6 +69,8 @@ struct sonde_model {
     size_t names_room;
     uint8_t *staging;          /* SONDE__STAGING bytes on their way from file to number */
     sonde__unpacker *unpacker; /* of the deflated storage that was read last */
+    sonde__unpacked *unpacked; /* deflated storages that are kept whole */
+    size_t unpacked_bytes, unpacked_count;
 };
 
 /* Bytes that are read at once: enough to make a call cheap, few enough to stay in the cache. */

@@ -2,7 +2,9 @@
  * The bytes of a storage: as they lie in the file, or inflated (RFC 1951) as a stream.
  *
  * The stream stays where it is after a read, so that slices that follow each other cost no more than
- * one pass over the storage; a read further back begins anew. Checksums are those of zip (CRC-32).
+ * one pass over the storage; a read further back begins anew. A storage that is begun anew again and
+ * again (in Fortran order, in turn with another) is unpacked into memory, if it fits. Checksums are
+ * those of zip (CRC-32).
  */
 #include <string.h>
 
@@ -10,7 +12,13 @@
 
 #include "file/model_state.h"
 
-enum { PACKED_PIECE = 64 << 10, AT_ONCE = 1 << 30 };
+enum {
+    PACKED_PIECE = 64 << 10,
+    AT_ONCE = 1 << 30,
+    BEGUN_MAX = 8,       /* passes over a storage, before it is kept in memory */
+    WHOLE_MAX = 1 << 30, /* bytes that are kept, of at most KEPT_MAX storages */
+    KEPT_MAX = 16
+};
 
 struct sonde__unpacker {
     z_stream stream;
@@ -19,6 +27,13 @@ struct sonde__unpacker {
     uint64_t position; /* unpacked bytes that have come out */
     bool ended;
     uint8_t packed[PACKED_PIECE];
+};
+
+/* A storage that is unpacked in memory. */
+struct sonde__unpacked {
+    sonde__unpacked *next;
+    uint32_t storage;
+    uint8_t bytes[];
 };
 
 static void *zlib_alloc(void *context, unsigned count, unsigned size)
@@ -31,8 +46,19 @@ static void zlib_free(void *context, void *block)
     sonde__free(context, block);
 }
 
+static void free_unpacked(sonde_model *model)
+{
+    for (sonde__unpacked *each = model->unpacked, *next; each; each = next) {
+        next = each->next;
+        sonde__free(model->context, each);
+    }
+    model->unpacked = NULL;
+    model->unpacked_bytes = model->unpacked_count = 0;
+}
+
 void sonde__unpacker_free(sonde_model *model)
 {
+    free_unpacked(model);
     if (!model->unpacker)
         return;
     inflateEnd(&model->unpacker->stream);
@@ -70,6 +96,7 @@ static sonde_status rewind_unpacker(sonde_model *model, uint32_t storage)
     }
     inflateReset(&unpacker->stream);
     unpacker->stream.avail_in = 0;
+    model->storages[storage].begun++;
     unpacker->storage = storage;
     unpacker->taken = unpacker->position = 0;
     unpacker->ended = false;
@@ -146,12 +173,54 @@ static sonde_status inflate_all(sonde_model *model, const char *item, uint8_t *t
     return SONDE_OK;
 }
 
-static sonde_status read_deflated(sonde_model *model, uint32_t storage, const char *item,
-                                  uint64_t offset, uint8_t *to, size_t size)
+static const sonde__unpacked *find_unpacked(const sonde_model *model, uint32_t storage)
+{
+    const sonde__unpacked *each = model->unpacked;
+    while (each && each->storage != storage)
+        each = each->next;
+    return each;
+}
+
+/* Keeps the storage in memory; nothing is kept, and that is no failure, where there is no room. */
+static sonde_status keep_unpacked(sonde_model *model, uint32_t storage, const char *item)
+{
+    const uint64_t bytes = model->storages[storage].about.bytes;
+    const size_t budget = sonde__memory_limit(model->context) / 4;
+    const size_t most = budget && budget < WHOLE_MAX ? budget : WHOLE_MAX;
+    model->storages[storage].begun = 0; /* another attempt is made after as many more */
+    if (bytes > most)
+        return SONDE_OK;
+    if (bytes > most - model->unpacked_bytes || model->unpacked_count == KEPT_MAX)
+        free_unpacked(model);
+    sonde__unpacked *whole = sonde__alloc_quiet(model->context, sizeof *whole + (size_t)bytes, 1);
+    if (!whole)
+        return SONDE_OK;
+    sonde_status status = rewind_unpacker(model, storage);
+    if (status == SONDE_OK)
+        status = inflate_all(model, item, whole->bytes, (size_t)bytes);
+    if (status != SONDE_OK) {
+        sonde__free(model->context, whole);
+        return status;
+    }
+    whole->storage = storage;
+    whole->next = model->unpacked;
+    model->unpacked = whole;
+    model->unpacked_bytes += (size_t)bytes;
+    model->unpacked_count++;
+    return SONDE_OK;
+}
+
+static bool begins_anew(const sonde_model *model, uint32_t storage, uint64_t offset)
+{
+    const sonde__unpacker *unpacker = model->unpacker;
+    return !unpacker || unpacker->storage != storage || unpacker->position > offset;
+}
+
+static sonde_status read_stream(sonde_model *model, uint32_t storage, const char *item,
+                                uint64_t offset, uint8_t *to, size_t size)
 {
     uint8_t passed[4096];
-    const sonde__unpacker *unpacker = model->unpacker;
-    if (!unpacker || unpacker->storage != storage || unpacker->position > offset)
+    if (begins_anew(model, storage, offset))
         SONDE_TRY(rewind_unpacker(model, storage));
     while (model->unpacker->position < offset) {
         const uint64_t left = offset - model->unpacker->position;
@@ -159,6 +228,21 @@ static sonde_status read_deflated(sonde_model *model, uint32_t storage, const ch
             inflate_all(model, item, passed, left < sizeof passed ? (size_t)left : sizeof passed));
     }
     return inflate_all(model, item, to, size);
+}
+
+static sonde_status read_deflated(sonde_model *model, uint32_t storage, const char *item,
+                                  uint64_t offset, uint8_t *to, size_t size)
+{
+    const sonde__unpacked *whole = find_unpacked(model, storage);
+    if (!whole && begins_anew(model, storage, offset) &&
+        model->storages[storage].begun >= BEGUN_MAX) {
+        SONDE_TRY(keep_unpacked(model, storage, item));
+        whole = find_unpacked(model, storage);
+    }
+    if (!whole)
+        return read_stream(model, storage, item, offset, to, size);
+    memcpy(to, whole->bytes + offset, size);
+    return SONDE_OK;
 }
 
 sonde_status sonde__storage_read(sonde_model *model, uint32_t storage, const char *item,
@@ -220,6 +304,12 @@ static sonde_status fail_damaged(const sonde_model *model, uint32_t storage, con
                           (unsigned long long)claimed);
 }
 
+/* Bytes of the file that the stream has taken so far. */
+static uint64_t packed_bytes(const sonde__unpacker *unpacker)
+{
+    return unpacker->taken - unpacker->stream.avail_in;
+}
+
 sonde_status sonde__storage_verify(sonde_model *model, uint32_t storage, const char *item)
 {
     sonde__held *held = &model->storages[storage];
@@ -235,6 +325,9 @@ sonde_status sonde__storage_verify(sonde_model *model, uint32_t storage, const c
     if (bytes != held->about.bytes)
         return fail_damaged(model, storage, entry, "it unpacks to more bytes than", bytes,
                             held->about.bytes);
+    if (held->about.deflated && packed_bytes(model->unpacker) != held->about.packed)
+        return fail_damaged(model, storage, entry, "its packed data ends before",
+                            packed_bytes(model->unpacker), held->about.packed);
     if (crc != held->about.crc)
         return fail_damaged(model, storage, entry, "its checksum is not that which", crc,
                             held->about.crc);

@@ -51,7 +51,8 @@ def record_case(name, status, says, *records, **more):
 
 # --- the header ---------------------------------------------------------------------------------
 
-@bad.case("over 14 GB, with as many tensors as '{' has in ASCII", "OK", tensors=123, warns="follow the last")
+@bad.case("over 14 GB, with as many tensors as '{' has in ASCII", "OK", tensors=123,
+          warns="follow the last")
 def _(folder):
     records = [record(f"w{i}", (8,), offset=32 * i) for i in range(123)]
     return bad.sparse(folder / "a.gguf", 0x347000000, gguf(records=records, data=b""))

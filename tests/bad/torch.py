@@ -326,7 +326,8 @@ def _():
     return model(b"}" + text("w") + tensor() + b"s" + b"2\x86" * 60)
 
 
-@zipped("values thrown away, then as many names for one tensor", "UNSUPPORTED", "far more names", ms=600)
+@zipped("values thrown away, then as many names for one tensor", "UNSUPPORTED", "far more names",
+        ms=600)
 def _():
     names = b"](" + tensor() + b"q\x00" + b"h\x00" * 999 + b"eq\x010"
     pickled = whole(b"N0" * 200000 + names + b"](" + b"h\x01" * 3200 + b"e")

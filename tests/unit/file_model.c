@@ -486,6 +486,37 @@ static void deflated_storages_are_read_forwards_and_backwards(void **state)
     free(values);
 }
 
+/* Otherwise each step back is a pass over the storage: a file of a megabyte takes hours. */
+static void deflated_storages_that_are_read_backwards_again_and_again_are_kept_in_memory(
+    void **state)
+{
+    (void)state;
+    enum { N = 200000 };
+    float *values = places(N), got[10];
+    static uint8_t packed[N * 4 + 1000];
+    const size_t size = deflate_raw(values, N * sizeof *values, packed, sizeof packed);
+    fixture f = open_bytes(packed, size);
+    const sonde__storage storage = {.packed = size, .bytes = N * 4, .deflated = true};
+    for (size_t i = 0; i < 2; i++) {
+        size_t run = 0;
+        check_ok(f.context, sonde__model_add_storage(f.model, &storage, &run));
+        const sonde__stored stored = dense(i ? "b" : "a", SONDE_NUMBER_F32, run, 1, SHAPE(N));
+        check_ok(f.context, sonde__model_add_tensor(f.model, &stored));
+    }
+    for (size_t first = 0; first < N; first += 10)
+        check_ok(f.context, sonde_model_read(f.model, 0, first, 10, SONDE_F32, got));
+    assert_true(sonde_context_memory_used(f.context) < N * 4); /* forwards it is a stream */
+    for (size_t i = 0; i < 20000; i++) {
+        const size_t first = N - 10 * (i + 1);
+        check_ok(f.context, sonde_model_read(f.model, i % 2, first, 10, SONDE_F32, got));
+        for (size_t j = 0; j < 10; j++)
+            assert_true(got[j] == (float)(first + j));
+    }
+    assert_in_range(sonde_context_memory_used(f.context), 2 * N * 4, 3 * N * 4);
+    close_fixture(&f);
+    free(values);
+}
+
 static void views_of_deflated_storages_are_what_their_strides_say(void **state)
 {
     (void)state;
@@ -535,9 +566,10 @@ static void deflated_storages_that_lie_are_refused(void **state)
         {size, N * 4 + 4, crc, SONDE_ERROR_CORRUPT},
         {size, N * 4 - 4, crc, SONDE_ERROR_CORRUPT},
         {size, N * 4, crc ^ 1, SONDE_ERROR_CORRUPT},
+        {size + 5, N * 4, crc, SONDE_ERROR_CORRUPT}, /* bytes that nobody unpacks */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        fixture f = open_bytes(packed, size);
+        fixture f = open_bytes(packed, size + 5);
         const sonde__storage storage = {.packed = cases[i].packed,
                                         .bytes = cases[i].bytes,
                                         .deflated = true,
@@ -997,6 +1029,8 @@ int main(void)
         cmocka_unit_test(big_endian_numbers_are_turned_round),
         cmocka_unit_test(slices_of_blocks_may_begin_and_end_anywhere),
         cmocka_unit_test(deflated_storages_are_read_forwards_and_backwards),
+        cmocka_unit_test(
+            deflated_storages_that_are_read_backwards_again_and_again_are_kept_in_memory),
         cmocka_unit_test(views_of_deflated_storages_are_what_their_strides_say),
         cmocka_unit_test(deflated_storages_that_lie_are_refused),
         cmocka_unit_test(a_wrong_checksum_is_found_at_the_first_read_where_asked),
