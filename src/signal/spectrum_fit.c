@@ -71,6 +71,7 @@ bool sonde__spectrum_fit_law(const sonde__spectrum_ensemble *ensemble, double sm
                              double largest, size_t kept, sonde__spectrum_fit *fit)
 {
     fit->kept = kept;
+    fit->bins = sonde__histogram_bins(ensemble->count);
     fit->distance = fit->statistic = 0;
     fit->law = (sonde__mp){0};
     if (kept < SONDE__SPECTRUM_LEAST) {
@@ -90,7 +91,7 @@ bool sonde__spectrum_fit_law(const sonde__spectrum_ensemble *ensemble, double sm
 
 void sonde__spectrum_fit_distance(const size_t *counts, sonde__spectrum_fit *fit)
 {
-    const size_t bins = sonde__histogram_bins(fit->kept);
+    const size_t bins = fit->bins;
     size_t inside = 0;
     for (size_t k = 0; k < bins; k++)
         inside += counts[k];
@@ -110,8 +111,7 @@ sonde__spectrum_fit sonde__spectrum_fit_all(const sonde__spectrum_ensemble *ense
         kept--;
     const double largest = kept > 0 ? eigenvalues[kept - 1] : 0;
     if (sonde__spectrum_fit_law(ensemble, eigenvalues[0], largest, kept, &fit)) {
-        sonde__histogram_count(eigenvalues, kept, fit.law.low, fit.law.high,
-                               sonde__histogram_bins(kept), counts);
+        sonde__histogram_count(eigenvalues, kept, fit.law.low, fit.law.high, fit.bins, counts);
         sonde__spectrum_fit_distance(counts, &fit);
     }
     return fit;

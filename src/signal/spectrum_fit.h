@@ -29,8 +29,11 @@ typedef struct sonde__spectrum_ensemble {
 } sonde__spectrum_ensemble;
 
 typedef struct sonde__spectrum_fit {
-    sonde_validity validity;        /* VALID, TOO_FEW or DEGENERATE */
-    size_t kept;                    /* eigenvalues that are not spikes */
+    sonde_validity validity; /* VALID, TOO_FEW or DEGENERATE */
+    size_t kept;             /* eigenvalues that are not spikes */
+    /* Of all eigenvalues: with those kept, one spike would change the bins at the cubes (512, 4096)
+     * while random matrices, which set the threshold, keep theirs. */
+    size_t bins;
     double sigma2, edge, edge_unit; /* edge_unit: one Tracy-Widom width, in eigenvalue units */
     sonde__mp law;
     double distance, statistic;
@@ -49,7 +52,7 @@ void sonde__spectrum_fit_bulk(const sonde__spectrum_ensemble *ensemble, const do
  * the validity set, where there is no distance to form. */
 bool sonde__spectrum_fit_law(const sonde__spectrum_ensemble *ensemble, double smallest,
                              double largest, size_t kept, sonde__spectrum_fit *fit);
-/* Sets distance and statistic from the counts of sonde__histogram_bins(kept) bins on the law's
+/* Sets distance and statistic from the counts of fit->bins bins on the law's
  * support. Eigenvalues outside of it count in full. */
 void sonde__spectrum_fit_distance(const size_t *counts, sonde__spectrum_fit *fit);
 /* All of the above, from `count` ascending eigenvalues s^2 / longer. */

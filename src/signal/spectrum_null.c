@@ -174,7 +174,7 @@ static sonde__spectrum_fit fit_by_counts(const sonde__spectrum_ensemble *ensembl
         return fit;
     double borders[SONDE__SPECTRUM_BINS_MAX + 1];
     size_t below[SONDE__SPECTRUM_BINS_MAX + 1], counts[SONDE__SPECTRUM_BINS_MAX];
-    const size_t bins = sonde__histogram_bins(kept);
+    const size_t bins = fit.bins;
     for (size_t k = 0; k <= bins; k++)
         borders[k] = sonde__histogram_border(fit.law.low, fit.law.high, bins, k);
     count_below(t, borders, bins + 1, below);
