@@ -557,6 +557,26 @@ static void judging_eigenvalues_gives_the_report_of_the_matrix(void **state)
     free(w);
 }
 
+/* 512 is a cube: 511 eigenvalues would have two bins fewer. With the quantiles of the law for a bulk
+ * there is no chance in it. */
+static void a_spike_does_not_change_the_bins(void **state)
+{
+    (void)state;
+    enum { N = 512 };
+    double x[N];
+    const sonde__mp law = sonde__mp_from_shape(0.5, 1);
+    sonde__mp_quantiles(&law, N, 0, N, x);
+    sonde_spectrum_options options;
+    sonde_spectrum_report without, with;
+    sonde_spectrum_options_init(&options);
+    options.calibrate = false;
+    check_ok(context, sonde_spectrum_judge(context, x, N, N, 2 * N, &options, &without));
+    x[N - 1] *= 3;
+    check_ok(context, sonde_spectrum_judge(context, x, N, N, 2 * N, &options, &with));
+    assert_int_equal(with.spikes, 1);
+    check_close(with.statistic, without.statistic, 0.01, 0, "statistic with a spike");
+}
+
 static void pooled_random_slices_stay_under_the_threshold_at_its_rate(void **state)
 {
     (void)state;
@@ -718,6 +738,7 @@ int main(void)
         TEST(cancelling_ends_the_calibration),
         TEST(out_of_memory_is_a_status_at_every_allocation),
         TEST(judging_eigenvalues_gives_the_report_of_the_matrix),
+        TEST(a_spike_does_not_change_the_bins),
         TEST(pooled_random_slices_stay_under_the_threshold_at_its_rate),
         TEST(pooled_draws_by_counts_measure_what_eigenvalues_do),
         TEST(a_spike_in_one_slice_is_counted_once),
