@@ -13,6 +13,9 @@
 #include "base/text.h"
 #include "file/zip.h"
 
+/* A pickle of names and shapes packs 20 to 1 at best; opcodes that repeat, 1000 to 1, and each byte of
+ * them takes 40 of memory. */
+enum { PACKED_TIMES = 64, PACKED_FREE = 4 << 20 };
 enum { PICKLE_MAX = 64 << 20, SMALL = 64, KEY_MAX = 256, VERSION_KNOWN = 10 };
 
 /* A storage that was added already. */
@@ -236,6 +239,10 @@ static sonde_status read_pickle(archive *a)
     a->storages = sonde__alloc_zero(a->context, sonde__zip_count(a->zip), sizeof *a->storages);
     if (!a->storages)
         return sonde_context_error(a->context)->status;
+    if (a->data->bytes > PACKED_FREE &&
+        (a->data->bytes - PACKED_FREE) / PACKED_TIMES > a->data->packed)
+        return refuse(a, a->data, SONDE_ERROR_UNSUPPORTED,
+                      "is packed more than 64 to 1, which nothing that describes tensors is");
     SONDE_TRY(sonde__zip_read(a->zip, a->data, PICKLE_MAX, &bytes, &size));
     sonde_status status = add_pickle(a, bytes, size);
     sonde__free(a->context, bytes);

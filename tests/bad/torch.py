@@ -334,6 +334,12 @@ def _():
     return archive([Member("m/data.pkl", pickled, method=8), Member("m/data/0", DATA)])
 
 
+@zipped("60 MB of values thrown away, packed", "UNSUPPORTED", "64 to 1", item="m/data.pkl")
+def _():
+    pickled = whole(b"N0" * (30 << 20) + state(w=tensor()))
+    return archive([Member("m/data.pkl", pickled, method=8), Member("m/data/0", DATA)])
+
+
 @zipped("one key of 1 MB a hundred thousand times", "FORMAT", "key twice", ms=600)
 def _():
     pairs = text("k" * 2**20) + b"q\x00N" + b"h\x00N" * 10**5
@@ -365,9 +371,9 @@ def _():
     return model(b"(" + b"]" * 10**6 + b"t")
 
 
-@zipped("10^7 empty lists in 10 KB", "MEMORY", ms=1500)
+@zipped("4 * 10^6 empty lists in 4 KB", "MEMORY", ms=1500)
 def _():
-    return archive([Member("m/data.pkl", whole(b"(" + b"]" * 10**7 + b"t"), method=8)])
+    return archive([Member("m/data.pkl", whole(b"(" + b"]" * (4 * 10**6) + b"t"), method=8)])
 
 
 @zipped("a string of 4 GB", "TRUNCATED", "STOP")
@@ -556,14 +562,25 @@ for method in (1, 9, 12, 14, 93, 99):
         return archive([Member("m/data.pkl", whole(b"}"), local=fields, central=fields)])
 
 
-@zipped("a deflated bomb as pickle", "UNSUPPORTED", "larger than what is read whole")
+@zipped("a deflated bomb as pickle", "UNSUPPORTED", "64 to 1")
 def _():
     return archive([Member("m/data.pkl", bytes(65 << 20), method=8)])
 
 
-@zipped("a deflated bomb within what is read whole", "MEMORY", budget=32 << 20)
+@zipped("a deflated bomb within what is read whole", "UNSUPPORTED", "64 to 1", budget=32 << 20)
 def _():
     return archive([Member("m/data.pkl", bytes(63 << 20), method=8)])
+
+
+@zipped("a pickle larger than what is read whole", "UNSUPPORTED", "larger than what is read whole",
+        ms=600)
+def _():
+    return archive([Member("m/data.pkl", bytes(65 << 20))])
+
+
+@zipped("a pickle beyond the budget", "MEMORY", budget=32 << 20, ms=600)
+def _():
+    return archive([Member("m/data.pkl", bytes(63 << 20))])
 
 
 @zipped("a deflated storage beyond the budget", "OK", tensors={"w": dict(shape=[2**25])}, ms=2000)
