@@ -7,8 +7,8 @@
 
 #include "base/compiler.h"
 
-/* GROUP x WIDE sums and WIDE vectors of V fill the 32 registers of AVX-512. */
-enum { LANES = 16, WIDE = SONDE__BLOCK / LANES, GROUP = 10 };
+/* GROUP x WIDE sums and WIDE vectors of V fit the 32 registers of AVX-512. */
+enum { LANES = 16, WIDE = SONDE__BLOCK / LANES, GROUP = 12 };
 
 /* u (`group` x BLOCK) = the group's rows times V. */
 SONDE_INLINE void forward(const float *a, int group, size_t cols, const sonde__vector16 *v,

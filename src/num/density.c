@@ -17,7 +17,7 @@
 #include "num/tracy_widom.h"
 
 enum { STEPS = SONDE__LANCZOS_STEPS, NODES = SONDE__LANCZOS_NODES, BLOCK = SONDE__BLOCK };
-enum { EXACT_BELOW = 2 * NODES, GRID = 4096 };
+enum { EXACT_BELOW = 768, GRID = 4096 };
 /* The last two coefficients of the bulk are left out: they hold what is not known of the outliers that
  * were taken away, whose highest powers are huge. */
 enum { COEFFICIENTS = STEPS - 2 };

@@ -36,20 +36,29 @@ typedef struct work {
 
 /* --- the matrix in float ------------------------------------------------------------------------ */
 
-/* Entries times 2^-exponent, by halves, since that power alone may leave the range of a double. */
+/* Entries times 2^-exponent, by halves, since that power alone may leave the range of a double. Sums
+ * of squares run in LANES, so that they need not wait for one another. */
+SONDE_CLONES
 static void store_tile(const double *tile, bool transpose, int exponent, work *w, size_t first,
                        size_t count)
 {
-    enum { STRIP = 16 };
+    enum { LANES = 16 };
     const size_t n = w->n, row_step = transpose ? 1 : n, col_step = transpose ? count : 1;
     const double half = ldexp(1, -exponent / 2), other = ldexp(1, -exponent - -exponent / 2);
-    for (size_t strip = 0; strip < n; strip += STRIP)
-        for (size_t i = 0; i < count; i++)
-            for (size_t j = strip; j < strip + STRIP && j < n; j++) {
-                const double entry = tile[i * row_step + j * col_step] * half * other;
-                w->a[(first + i) * n + j] = (float)entry;
-                w->square_sum += entry * entry;
+    double sums[LANES] = {0};
+    for (size_t strip = 0; strip < n; strip += LANES)
+        for (size_t i = 0; i < count; i++) {
+            const double *const from = tile + i * row_step + strip * col_step;
+            float *const to = w->a + (first + i) * n + strip;
+            const size_t width = n - strip < LANES ? n - strip : LANES;
+            for (size_t j = 0; j < width; j++) {
+                const double entry = from[j * col_step] * half * other;
+                to[j] = (float)entry;
+                sums[j] += entry * entry;
             }
+        }
+    for (size_t j = 0; j < LANES; j++)
+        w->square_sum += sums[j];
 }
 
 /* Reads all of the matrix; *largest is the largest finite magnitude. */
