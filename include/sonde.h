@@ -714,7 +714,7 @@ typedef enum sonde_difference {
     SONDE_RESHAPED = 2, /* shapes differ; the numbers are not compared */
     SONDE_ONLY_FIRST = 3,
     SONDE_ONLY_SECOND = 4,
-    SONDE_UNREADABLE = 5 /* a number format that is not read */
+    SONDE_UNREADABLE = 5 /* a number format that is not read, and not the same in both */
 } sonde_difference;
 
 typedef struct sonde_tensor_difference {
@@ -724,7 +724,7 @@ typedef struct sonde_tensor_difference {
     bool number_differs;   /* another number format */
     double relative;       /* ||b - a|| / ||a||, over finite numbers; infinite for a = 0 */
     double largest;        /* max |b - a| */
-    uint64_t changed;      /* elements that differ */
+    uint64_t changed;      /* elements that differ; of blocks that are not read all of a block */
     uint64_t nonfinite;    /* NaN and infinities, of both */
 } sonde_tensor_difference;
 
@@ -732,9 +732,12 @@ typedef struct sonde_comparison sonde_comparison;
 
 /*
  * Tensors matched by name, after a prefix that all names of one model share ("module.", "model.")
- * was dropped where that matches more; in order of the first model, then what only the second has.
- * Numbers are compared by value, also of different formats, and 64-bit integers exactly. Freed with
- * sonde_comparison_free; its strings live as long as it does, also without the models.
+ * was dropped where that matches more, or where one model is as a whole a part of the other
+ * ("state_dict.", beside an optimizer's state); in order of the first model, then what only the second has.
+ * Numbers are compared by value, also of different formats, and 64-bit integers exactly. Of a format
+ * that is listed but not read, where both have it, the stored bytes are compared: `relative` and
+ * `largest` stay 0 then, as they are not known. Freed with sonde_comparison_free; its strings live as
+ * long as it does, also without the models.
  */
 SONDE_API sonde_status sonde_compare(sonde_context *context, sonde_model *first,
                                      sonde_model *second, sonde_comparison **comparison);

@@ -45,6 +45,13 @@ static bool tensor_of(const pair *two, const sonde_tensor_difference *d, bool se
            sonde_model_tensor(second ? two->second : two->first, (size_t)index, tensor) == SONDE_OK;
 }
 
+/* Numbers that are not read, whose stored bytes are compared: by how much they differ is not known. */
+static bool as_bytes(const pair *two, const sonde_tensor_difference *d)
+{
+    sonde_tensor tensor;
+    return tensor_of(two, d, false, &tensor) && !tensor.readable;
+}
+
 static int kind_of(const pair *two, const sonde_tensor_difference *d)
 {
     sonde_tensor tensor;
@@ -70,7 +77,7 @@ static void add_up(pair *two, const sonde_tensor_difference *d)
     all->nonfinite += d->nonfinite;
     if (tensor_of(two, d, false, &tensor))
         all->elements += tensor.elements;
-    if (d->difference == SONDE_CHANGED && d->largest >= all->largest) {
+    if (d->difference == SONDE_CHANGED && d->largest >= all->largest && !as_bytes(two, d)) {
         all->largest = d->largest;
         snprintf(all->largest_name, sizeof all->largest_name, "%s", d->name);
     }
@@ -103,7 +110,7 @@ static void shapes_of(const pair *two, const sonde_tensor_difference *d, char *t
 static void print_row(const sonde__paper *paper, const pair *two, int name_wide,
                       const sonde_tensor_difference *d)
 {
-    char name[512], shape[2 * SHAPE + 8], relative[32], formats[48] = "";
+    char name[512], shape[2 * SHAPE + 8], relative[32], largest[32], formats[48] = "";
     sonde_tensor first, second;
     sonde__paper_shorten(d->name, name_wide, name, sizeof name);
     shapes_of(two, d, shape, sizeof shape);
@@ -116,8 +123,10 @@ static void print_row(const sonde__paper *paper, const pair *two, int name_wide,
         return;
     }
     snprintf(relative, sizeof relative, isfinite(d->relative) ? "%.2e" : "from 0", d->relative);
-    fprintf(paper->to, "  %-14s  %8s  %8.2e  %12" PRIu64 "  %s%s\n", "changed", relative,
-            d->largest, d->changed, shape, formats);
+    snprintf(largest, sizeof largest, "%8.2e", d->largest);
+    const bool bytes = as_bytes(two, d); /* compared, not read */
+    fprintf(paper->to, "  %-14s  %8s  %8s  %12" PRIu64 "  %s%s\n", "changed",
+            bytes ? "-" : relative, bytes ? "-" : largest, d->changed, shape, formats);
 }
 
 static void print_rows(const sonde__paper *paper, const pair *two, bool all)
@@ -153,10 +162,11 @@ static void print_summary(const sonde__paper *paper, const pair *two)
     if (all->changed) {
         sonde__words_grouped((int64_t)all->changed, changed, sizeof changed);
         sonde__words_grouped((int64_t)all->elements, elements, sizeof elements);
-        snprintf(line, sizeof line,
-                 "%s of %s compared numbers differ; the largest difference is "
-                 "%.4g, in %s",
-                 changed, elements, all->largest, all->largest_name);
+        size_t told = (size_t)snprintf(line, sizeof line, "%s of %s compared numbers differ",
+                                       changed, elements);
+        if (all->largest_name[0])
+            snprintf(line + told, sizeof line - told, "; the largest difference is %.4g, in %s",
+                     all->largest, all->largest_name);
         fputs("Numbers  ", paper->to);
         sonde__paper_wrapped(paper, line, 9);
     }
@@ -198,6 +208,7 @@ static void tensor_object(sonde__json_out *json, const pair *two, const sonde_te
     static const char *const kinds[KINDS] = {
         "equal", "changed", "reshaped", "only_first", "only_second", "not_compared", "tied"};
     const bool compared = d->difference == SONDE_SAME || d->difference == SONDE_CHANGED;
+    const bool measured = d->difference == SONDE_SAME || (compared && !as_bytes(two, d));
     sonde__out_open(json, NULL, '{');
     sonde__out_string(json, "name", d->name);
     sonde__out_string(json, "difference", kinds[kind_of(two, d)]);
@@ -205,8 +216,8 @@ static void tensor_object(sonde__json_out *json, const pair *two, const sonde_te
     shape_list(json, "second_shape", two, d, true);
     sonde__out_string(json, "first_format", format_of(two, d, false));
     sonde__out_string(json, "second_format", format_of(two, d, true));
-    sonde__out_number(json, "relative", compared ? d->relative : (double)NAN);
-    sonde__out_number(json, "largest", compared ? d->largest : (double)NAN);
+    sonde__out_number(json, "relative", measured ? d->relative : (double)NAN);
+    sonde__out_number(json, "largest", measured ? d->largest : (double)NAN);
     if (compared)
         sonde__out_count(json, "changed", d->changed);
     else
@@ -310,7 +321,8 @@ const sonde__verb sonde__verb_diff = {
     .about =
         "Tensors are matched by name, whatever the formats of the two files are; a prefix that\n"
         "all names of one model share is dropped where that matches more. relative: norm of\n"
-        "the difference over the norm of the first; largest: its largest element.\n"
+        "the difference over the norm of the first; largest: its largest element. Formats that\n"
+        "are listed but not read are compared by their stored bytes.\n"
         "Exit status: 0 all numbers are equal, 1 something differs, 2 trouble, as of diff.\n",
     .options = options,
     .positional = "FIRST and SECOND",
