@@ -43,12 +43,10 @@ sonde_status sonde__observer_create(sonde_context *context, const sonde_spectrum
                                     sonde__observer **observer)
 {
     sonde_spectrum_options own;
-    sonde_spectrum_options_init(&own);
-    if (options)
-        own = *options;
-    const char *const problem = sonde__spectrum_options_problem(&own);
-    if (problem)
-        return sonde__fail(context, SONDE_ERROR_RANGE, "spectrum options: %s", problem);
+    const char *problem = NULL;
+    const sonde_status taken = sonde__spectrum_options_take(options, &own, &problem);
+    if (taken != SONDE_OK)
+        return sonde__fail(context, taken, "spectrum options: %s", problem);
     sonde__observer *const made = sonde__alloc_zero(context, 1, sizeof *made);
     if (!made)
         return SONDE_ERROR_MEMORY;

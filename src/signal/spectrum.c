@@ -71,6 +71,18 @@ const char *sonde__spectrum_options_problem(const sonde_spectrum_options *option
     return NULL;
 }
 
+sonde_status sonde__spectrum_options_take(const sonde_spectrum_options *options,
+                                          sonde_spectrum_options *own, const char **problem)
+{
+    sonde_spectrum_options_init(own);
+    *problem = options ? sonde__spectrum_options_problem(options) : NULL;
+    if (*problem)
+        return options->size == sizeof *options ? SONDE_ERROR_RANGE : SONDE_ERROR_ARGUMENT;
+    if (options)
+        *own = *options;
+    return SONDE_OK;
+}
+
 sonde_spectrum_report sonde__spectrum_report_of(size_t rows, size_t cols)
 {
     const size_t n = rows <= cols ? rows : cols, longer = rows <= cols ? cols : rows;
@@ -120,12 +132,7 @@ sonde_status sonde__spectrum_quiet(sonde_context *context, const sonde_matrix *w
                                    const char **problem)
 {
     sonde_spectrum_options own;
-    sonde_spectrum_options_init(&own);
-    if (options)
-        own = *options;
-    *problem = sonde__spectrum_options_problem(&own);
-    if (*problem)
-        return SONDE_ERROR_RANGE;
+    SONDE_TRY(sonde__spectrum_options_take(options, &own, problem));
     *problem = sonde__matrix_problem(weight);
     if (*problem)
         return SONDE_ERROR_SHAPE;

@@ -16,6 +16,10 @@ typedef struct sonde__eigenvalues {
 
 /* What is wrong with the options, as a sentence, or NULL. */
 const char *sonde__spectrum_options_problem(const sonde_spectrum_options *options);
+/* A copy of the options, or of the defaults where they are NULL; nothing behind `size` is read of a
+ * struct of another size. Sets `*problem` where it fails, and NULL. */
+sonde_status sonde__spectrum_options_take(const sonde_spectrum_options *options,
+                                          sonde_spectrum_options *own, const char **problem);
 /* Safe on several threads at once with one context. `*problem` may come back NULL. */
 sonde_status sonde__spectrum_quiet(sonde_context *context, const sonde_matrix *weight,
                                    const sonde_spectrum_options *options,

@@ -199,11 +199,7 @@ sonde_status sonde__spectrum_judge_quiet(sonde_context *context, const double *e
 {
     sonde_spectrum_options own;
     bool finite;
-    sonde_spectrum_options_init(&own);
-    if (options)
-        own = *options;
-    if ((*problem = sonde__spectrum_options_problem(&own)))
-        return SONDE_ERROR_RANGE;
+    SONDE_TRY(sonde__spectrum_options_take(options, &own, problem));
     if ((*problem = count_problem(count, rows, cols, &own)))
         return SONDE_ERROR_SHAPE;
     if ((*problem = eigenvalues_problem(eigenvalues, count, &finite)))

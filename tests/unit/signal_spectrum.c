@@ -442,9 +442,26 @@ static void wrong_arguments_leave_the_output_untouched(void **state)
     sonde_spectrum_options_init(&options);
     options.spike_level = 0.5;
     check_status(sonde_spectrum(context, &good, &options, &report, NULL), SONDE_ERROR_RANGE);
-    options.size = 3;
-    check_status(sonde_spectrum(context, &good, &options, &report, NULL), SONDE_ERROR_RANGE);
     assert_int_equal(report.rows, 77);
+}
+
+/* Options of an older header: memory that ends behind `size`, which nothing may read beyond. */
+static void options_of_another_size_are_refused_and_not_read(void **state)
+{
+    (void)state;
+    const float w[4] = {1, 2, 3, 4};
+    const double eigenvalues[2] = {1, 2};
+    const sonde_matrix matrix = {w, SONDE_F32, 2, 2, 0};
+    sonde_spectrum_report report = {.rows = 77};
+    size_t *const size = malloc(sizeof *size);
+    assert_non_null(size);
+    *size = sizeof *size;
+    const sonde_spectrum_options *const older = (const void *)size;
+    check_status(sonde_spectrum(context, &matrix, older, &report, NULL), SONDE_ERROR_ARGUMENT);
+    check_status(sonde_spectrum_judge(context, eigenvalues, 2, 2, 2, older, &report),
+                 SONDE_ERROR_ARGUMENT);
+    assert_int_equal(report.rows, 77);
+    free(size);
 }
 
 static void public_density_is_zero_for_senseless_supports(void **state)
@@ -734,6 +751,7 @@ int main(void)
         TEST(duplicated_eigenvalues_are_measured),
         TEST(bulk_fit_works_and_agrees_on_random_layers),
         TEST(wrong_arguments_leave_the_output_untouched),
+        TEST(options_of_another_size_are_refused_and_not_read),
         TEST(public_density_is_zero_for_senseless_supports),
         TEST(cancelling_ends_the_calibration),
         TEST(out_of_memory_is_a_status_at_every_allocation),
