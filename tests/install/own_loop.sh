@@ -1,8 +1,8 @@
 #!/bin/bash
-# Installs into a scratch prefix, moves it, and builds examples/own_loop.c and open_model.c (beside
+# Installs into a scratch prefix, moves it, and builds the programs in examples/ and open_model.c (beside
 # this file) against what is there: with pkg-config (shared, static) and with the CMake package (both
-# targets). Each program must run and say the same. Nothing of the source tree but the two programs
-# is on any search path.
+# targets). Each program must run and say the same. Nothing of the source tree but the programs is on
+# any search path.
 set -euo pipefail
 : "${CMAKE:?}" "${CC:?}" "${CXX:?}" "${SONDE_SOURCE:?}" "${SONDE_BUILD:?}"
 read -r -a flags <<< "${SONDE_FLAGS:-}"
@@ -27,7 +27,8 @@ done
 "$prefix/bin/sonde" --version > /dev/null || fail "the installed command does not run"
 
 # Away from the tree: no header can be found beside them.
-cp "$SONDE_SOURCE/examples/own_loop.c" "$SONDE_SOURCE/tests/install/open_model.c" "$scratch"
+cp "$SONDE_SOURCE"/examples/{own_loop,model_spectra}.c "$SONDE_SOURCE/tests/install/open_model.c" \
+    "$scratch"
 warnings=(-std=c11 -Wall -Wextra -pedantic -Werror)
 
 export PKG_CONFIG_PATH=$libdir/pkgconfig
@@ -37,7 +38,7 @@ read -r -a shared < <(pkg-config --libs sonde)
 read -r -a static < <(pkg-config --libs --static sonde)
 static=("${static[@]/#-lsonde/-l:libsonde.a}")
 
-for program in own_loop open_model; do
+for program in own_loop model_spectra open_model; do
     "$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$scratch/$program.c" \
         -o "$scratch/$program-shared" "${shared[@]}" -Wl,-rpath,"$libdir" -lm
     "$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$scratch/$program.c" \
@@ -50,7 +51,7 @@ cmake_minimum_required(VERSION 3.20)
 project(own_loop LANGUAGES C CXX)
 find_package(sonde 0.1 REQUIRED CONFIG)
 foreach(kind sonde sonde_static)
-    foreach(program own_loop open_model)
+    foreach(program own_loop model_spectra open_model)
         add_executable(${program}_${kind} ../${program}.c)
         target_link_libraries(${program}_${kind} PRIVATE sonde::${kind} m)
     endforeach()
@@ -86,12 +87,18 @@ for program in "$built/cpp_sonde" "$built/cpp_sonde_static"; do
     "$program" || fail "$(basename "$program") ended with status $?"
 done
 
-# A model of two tensors: F32 1.5 -2 and BF16 1.
-header='{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]}}'
-{
-    printf "\\x$(printf '%x' "${#header}")\0\0\0\0\0\0\0%s" "$header"
-    printf '\0\0\300\077\0\0\0\300\200\077'
-} > "$scratch/model.safetensors"
+# model HEADER: a safetensors file whose data come from the standard input.
+model() {
+    printf "\\x$(printf '%x' "${#1}")\0\0\0\0\0\0\0%s" "$1"
+    cat
+}
+# Two tensors: F32 1.5 -2 and BF16 1.
+printf '\0\0\300\077\0\0\0\300\200\077' | model \
+    '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]}}' \
+    > "$scratch/model.safetensors"
+# A matrix of recorded numbers, and a vector of the last four of them.
+model '{"fc.weight":{"dtype":"F32","shape":[20,67],"data_offsets":[0,5360]},"fc.bias":{"dtype":"F32","shape":[4],"data_offsets":[5360,5376]}}' \
+    < "$SONDE_SOURCE/tests/golden/gguf/sample.f32" > "$scratch/layers.safetensors"
 
 # The same answer from all four, so that none of them is an older library found elsewhere.
 loads() {
@@ -117,3 +124,15 @@ same own_loop
 same open_model model.safetensors
 printf 'a F32 1.5 -2\nb BF16 1\n' | cmp - "$scratch/open_model-shared.out" ||
     fail "open_model does not say what is in the file"
+
+# Every digit hangs on rounding, so that only what is sure is compared.
+same model_spectra layers.safetensors 64
+for line in 'layers.safetensors: safetensors, 2 tensors, 1344 numbers' \
+    'fc.weight  20x67 F32 dense  ..  spikes [0-9]*  ratio [0-9.]*  alpha .*' \
+    'fc.bias  4 F32 dense  no spectrum: a vector, not a matrix'; do
+    grep -qx "$line" "$scratch/model_spectra-shared.out" || fail "model_spectra does not say: $line"
+done
+status=0
+"$scratch/model_spectra-shared" "$scratch/missing" 2> "$scratch/missing.err" || status=$?
+[ "$status" = 1 ] && grep -q 'missing.*No such file' "$scratch/missing.err" ||
+    fail "model_spectra: a missing file ends with $status: $(cat "$scratch/missing.err")"
