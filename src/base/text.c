@@ -153,30 +153,72 @@ static size_t utf8_length(const unsigned char *at)
     return length;
 }
 
+/* C0 and C1 controls and DEL; `at` is a whole sequence. */
+static bool is_control(const unsigned char *at)
+{
+    return *at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0);
+}
+
+/* U+061C, U+200E and U+200F, U+2028 to U+202E, U+2066 to U+2069: what turns the text behind it round
+ * or breaks its line, so that a name reads as another one (Unicode standard annex 9). */
+static bool is_direction(const unsigned char *at)
+{
+    if (at[0] == 0xd8)
+        return at[1] == 0x9c;
+    if (at[0] != 0xe2)
+        return false;
+    if (at[1] == 0x81)
+        return at[2] >= 0xa6 && at[2] <= 0xa9;
+    return at[1] == 0x80 && (at[2] == 0x8e || at[2] == 0x8f || (at[2] >= 0xa8 && at[2] <= 0xae));
+}
+
 bool sonde__text_is_plain(const char *string)
 {
     const unsigned char *at = (const unsigned char *)string;
     while (*at) {
         size_t length = utf8_length(at);
-        if (length == 0 || *at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0))
+        if (length == 0 || is_control(at))
             return false;
         at += length;
     }
     return true;
 }
 
-static void add_json_control(sonde__text *text, unsigned char byte)
+void sonde__text_make_plain(char *string)
+{
+    unsigned char *at = (unsigned char *)string;
+    while (*at) {
+        size_t length = utf8_length(at);
+        if (length == 0 || is_control(at) || is_direction(at)) {
+            length = length ? length : 1;
+            memset(at, '?', length);
+        }
+        at += length;
+    }
+}
+
+/* A character of at most 16 bits by its number. */
+static void add_json_number(sonde__text *text, const unsigned char *at, size_t length)
+{
+    char form[8];
+    unsigned number = *at;
+    if (length == 2)
+        number = (at[0] & 0x1fu) << 6 | (at[1] & 0x3fu);
+    else if (length == 3)
+        number = (at[0] & 0xfu) << 12 | (at[1] & 0x3fu) << 6 | (at[2] & 0x3fu);
+    snprintf(form, sizeof form, "\\u%04x", number);
+    sonde__text_add(text, form);
+}
+
+static void add_json_control(sonde__text *text, const unsigned char *at, size_t length)
 {
     static const char *const short_forms[] = {
         ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f",
         ['\r'] = "\\r", ['"'] = "\\\"", ['\\'] = "\\\\"};
-    char form[8];
-    if (byte < sizeof short_forms / sizeof *short_forms && short_forms[byte]) {
-        sonde__text_add(text, short_forms[byte]);
-        return;
-    }
-    snprintf(form, sizeof form, "\\u%04x", (unsigned)byte);
-    sonde__text_add(text, form);
+    if (*at < sizeof short_forms / sizeof *short_forms && short_forms[*at])
+        sonde__text_add(text, short_forms[*at]);
+    else
+        add_json_number(text, at, length);
 }
 
 void sonde__text_json_string(sonde__text *text, const char *string)
@@ -188,8 +230,8 @@ void sonde__text_json_string(sonde__text *text, const char *string)
         if (length == 0) {
             sonde__text_add(text, "\xef\xbf\xbd");
             length = 1;
-        } else if (*at < 0x20 || *at == '"' || *at == '\\' || *at == 0x7f) {
-            add_json_control(text, *at);
+        } else if (is_control(at) || is_direction(at) || *at == '"' || *at == '\\') {
+            add_json_control(text, at, length);
         } else {
             sonde__text_add_bytes(text, at, length);
         }

@@ -23,13 +23,17 @@ void sonde__text_add_bytes(sonde__text *text, const void *bytes, size_t size);
 void sonde__text_format(sonde__text *text, const char *format, ...) SONDE_PRINTF(2, 3);
 /* Shortest decimal that reads back as the same double; "null" for NaN and infinities. */
 void sonde__text_number(sonde__text *text, double value);
-/* Quoted and escaped as a JSON string; invalid UTF-8 becomes U+FFFD. */
+/* Quoted and escaped as a JSON string; invalid UTF-8 becomes U+FFFD. Controls and what turns a text's
+ * direction are written as numbers, so that a terminal may show it. */
 void sonde__text_json_string(sonde__text *text, const char *string);
 /* With & < > " ' escaped. */
 void sonde__text_html(sonde__text *text, const char *string);
 sonde_status sonde__text_status(const sonde__text *text);
 /* Valid UTF-8 without control characters (U+0000 to U+001F, U+007F to U+009F). */
 bool sonde__text_is_plain(const char *string);
+/* In place: each byte of controls, of what turns a text's direction or breaks its line (U+061C,
+ * U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069) and of invalid UTF-8 becomes a question mark. */
+void sonde__text_make_plain(char *string);
 
 /* snprintf and vsnprintf, but with a decimal point in every locale. */
 int sonde__format(char *to, size_t room, const char *format, ...) SONDE_PRINTF(3, 4);

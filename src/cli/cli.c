@@ -24,13 +24,7 @@ const sonde__verb *sonde__verb_at(int index)
 
 void sonde__cli_plain(char *text)
 {
-    for (unsigned char *at = (unsigned char *)text; *at; at++) {
-        const bool wide = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f; /* U+0080 to U+009F */
-        if (*at < 0x20 || *at == 0x7f || wide)
-            *at = '?';
-        if (wide)
-            at[1] = '?';
-    }
+    sonde__text_make_plain(text);
 }
 
 static void error_line(char *line)

@@ -134,4 +134,6 @@ void sonde__paper_cell(const sonde__paper *paper, const char *text, int width)
     fputs(text, paper->to);
     if (width > 0)
         fprintf(paper->to, "%*s", room > 0 ? room : 0, "");
+        sonde__cli_plain(to); /* of a character that was cut */
 }
+    sonde__cli_plain(to);

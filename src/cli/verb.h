@@ -58,8 +58,8 @@ int sonde__cli_fail(const sonde_context *context);
 /* One line on stderr for wrong use; SONDE__EXIT_USAGE. */
 int sonde__cli_usage(const char *format, ...) SONDE_PRINTF(1, 2);
 
-/* Names from files may hold anything: control characters, which could steer a terminal, become
- * question marks. In place. */
+/* Names from files may hold anything: control characters, which could steer a terminal, what turns a
+ * text's direction, and bytes that are no UTF-8 become question marks. In place. */
 void sonde__cli_plain(char *text);
 
 /* print.c: the decisions for people, wrapped to the terminal. */

@@ -224,6 +224,38 @@ static void control_characters_and_broken_utf8_are_not_plain(void **state)
         assert_false(sonde__text_is_plain(odd[i]));
 }
 
+static void what_could_steer_a_terminal_becomes_question_marks(void **state)
+{
+    static const char *const shown[][2] = {
+        {"a b~ \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80",
+         "a b~ \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"\033[2J\a\x7f", "?[2J??"},
+        {"\xc2\x80.\xc2\x9f.\xc2\xa0", "??.??.\xc2\xa0"}, /* C1 */
+        {"\xff"
+         "a\xc3"
+         "b\xe2\x82",
+         "?a?b??"},                         /* invalid, cut */
+        {"\xed\xa0\x80\xc0\xaf", "?????"},  /* a surrogate, overlong */
+        {"\xd8\x9c\xd8\x9b", "??\xd8\x9b"}, /* U+061C */
+        {"\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", "\xe2\x80\x8d??????\xe2\x80\x90"},
+        {"\xe2\x80\xa7\xe2\x80\xaa\xe2\x80\xae\xe2\x80\xaf", "\xe2\x80\xa7??????\xe2\x80\xaf"},
+        {"\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", "\xe2\x81\xa5??????\xe2\x81\xaa"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "%s", shown[i][0]);
+        sonde__text_make_plain(line);
+        assert_string_equal(line, shown[i][1]);
+    }
+}
+
+static void json_strings_write_controls_as_numbers(void **state)
+{
+    (void)state;
+    sonde__text_json_string(&text, "\xc2\x9b \xe2\x80\xae \xd8\x9c \x7f \xc3\xa9\xff");
+    assert_string_equal(text.bytes, "\"\\u009b \\u202e \\u061c \\u007f \xc3\xa9\xef\xbf\xbd\"");
+}
+
 static void a_failure_sticks_until_it_is_asked_for(void **state)
 {
     (void)state;
@@ -244,6 +276,8 @@ int main(void)
         TEXT_TEST(html_is_escaped),
         TEXT_TEST(long_formats_grow_the_text),
         TEXT_TEST(control_characters_and_broken_utf8_are_not_plain),
+        TEXT_TEST(what_could_steer_a_terminal_becomes_question_marks),
+        TEXT_TEST(json_strings_write_controls_as_numbers),
         TEXT_TEST(a_failure_sticks_until_it_is_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
