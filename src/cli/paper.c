@@ -110,11 +110,13 @@ void sonde__paper_shorten(const char *name, int most, char *to, size_t size)
     if (wide <= most || most < 4) {
         const size_t end = front(plain, most);
         snprintf(to, size, "%.*s", (int)end, plain);
+        sonde__cli_plain(to); /* of a character that was cut */
         return;
     }
     /* The end tells more than the beginning: two thirds for it. */
     const int head = (most - 2) / 3, tail = most - 2 - head;
     snprintf(to, size, "%.*s..%s", (int)front(plain, head), plain, plain + back(plain, tail));
+    sonde__cli_plain(to);
 }
 
 size_t sonde__shared_folder(const char *first, const char *path, size_t limit)
@@ -134,6 +136,4 @@ void sonde__paper_cell(const sonde__paper *paper, const char *text, int width)
     fputs(text, paper->to);
     if (width > 0)
         fprintf(paper->to, "%*s", room > 0 ? room : 0, "");
-        sonde__cli_plain(to); /* of a character that was cut */
 }
-    sonde__cli_plain(to);
