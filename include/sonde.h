@@ -1,5 +1,6 @@
 /*
- * Sonde: steer the training of a neural network without a validation set.
+ * Sonde: steer the training of a neural network without a validation set, and diagnose networks
+ * that are trained already, from their files.
  *
  * Three decisions, each from published methods that read only the training run itself:
  *
@@ -7,8 +8,15 @@
  *   keep   which checkpoint is to be shipped? norm of the classifier head's gradient on one batch
  *   skip   which examples need no backward pass? instance-dependent early stopping
  *
- * Most callers need one object, `sonde_steer` (last section), which holds all three for a run.
- * Each method is also a plain function on arrays, for those who only want the number.
+ * Whoever trains needs one object, `sonde_steer`, which holds all three for a run. Each method is
+ * also a plain function on arrays, for those who only want the number.
+ *
+ * Model files (safetensors, PyTorch, npy, npz, GGUF) are opened without trusting them, surveyed
+ * layer by layer, compared and converted by the last three sections; they need nothing of the
+ * others.
+ *
+ * Sections: status and context; arrays and scores; keep; stop; skip; steer; model files; spectra of
+ * a whole model; two models.
  *
  * Rules that hold everywhere
  * - Fallible calls return `sonde_status`; `sonde_context_error` then tells the detail. On failure
@@ -17,6 +25,7 @@
  * - Handles are created and freed in pairs; freeing NULL is legal. A context must outlive what was
  *   made with it.
  * - A context and its handles belong to one thread at a time; different contexts are independent.
+ *   Only sonde_context_cancel may be called at any time.
  * - Option structs are filled by their `_init` function, which sets `size` and every default. `size`
  *   must be that of the linked library: after another 0.x header it is SONDE_ERROR_ARGUMENT, never a
  *   wrong read.
@@ -117,7 +126,8 @@ SONDE_API sonde_status sonde_context_create(const sonde_context_options *options
 SONDE_API void sonde_context_free(sonde_context *context);
 /* Never NULL; status SONDE_OK when nothing has failed yet. */
 SONDE_API const sonde_error *sonde_context_error(const sonde_context *context);
-/* Asks running calls to end with SONDE_ERROR_CANCELLED; may be called from a signal handler. */
+/* Asks running calls to end with SONDE_ERROR_CANCELLED; may be called from another thread or from a
+ * signal handler. It is not taken back: later costly calls with this context end so as well. */
 SONDE_API void sonde_context_cancel(sonde_context *context);
 /* Bytes held now, and the most that was ever held, through this context. */
 SONDE_API size_t sonde_context_memory_used(const sonde_context *context);
@@ -154,7 +164,7 @@ typedef enum sonde_direction {
     X(SONDE_NOT_MEASURED, 1, "not measured") \
     X(SONDE_NOT_FINITE, 2, "input holds NaN or infinity") \
     X(SONDE_TOO_FEW, 3, "too few values for a meaningful number") \
-    X(SONDE_DEGENERATE, 4, "input is constant, zero or of rank one") \
+    X(SONDE_DEGENERATE, 4, "input is constant, zero or of low rank") \
     X(SONDE_NEARLY_SQUARE, 5, "matrix is too nearly square for the published statistic") \
     X(SONDE_SMALL, 6, "matrix is too small for the published statistic") \
     X(SONDE_OUT_OF_RANGE, 7, "result does not fit in a double")
@@ -337,6 +347,12 @@ SONDE_API const char *sonde_keep_warning_sentence(uint32_t bit);
  * at which the bulk's histogram leaves the law by more than a threshold. That threshold is wrong
  * for small and nearly square layers, so one calibrated on random matrices of the same shape is the
  * default, and the published one stays at hand (docs/spectrum.md).
+ *
+ *     const sonde_matrix weight = {weights, SONDE_F32, 512, 784, 0};
+ *     sonde_spectrum_report report;
+ *     if (sonde_spectrum(context, &weight, NULL, &report, NULL) == SONDE_OK &&
+ *         report.validity == SONDE_VALID && report.statistic > report.threshold_calibrated)
+ *         puts("the bulk has left the law");
  * ------------------------------------------------------------------------------------------- */
 
 typedef enum sonde_spectrum_type {
@@ -363,7 +379,8 @@ typedef struct sonde_spectrum_options {
     bool calibrate;     /* true: fill `threshold_calibrated` (cached by shape) */
     bool remove_spikes; /* true */
     double spike_level; /* 0.99, Tracy-Widom level of the spike edge: 0.95 or 0.99 */
-    int slices;         /* matrices of the shape whose eigenvalues are pooled; 1 */
+    int slices;         /* matrices of the shape whose eigenvalues are pooled; 1. Only
+                           sonde_spectrum_judge takes more; a survey sets it by itself */
 } sonde_spectrum_options;
 
 typedef struct sonde_spectrum_report {
@@ -406,6 +423,10 @@ SONDE_API void sonde_spectrum_options_init(sonde_spectrum_options *options);
  *   NEARLY_SQUARE  c > 0.8 without calibration: a distance, but no threshold.
  * Norms, eigenvalues, stable rank and entropy are filled in all but the first two failing cases.
  *
+ * Errors: SONDE_ERROR_SHAPE for an empty matrix, SONDE_ERROR_RANGE for options, UNSUPPORTED where
+ * both sides exceed 32000, NUMERIC where the eigenvalues do not converge. On the calling thread
+ * alone.
+ *
  * Cost: n^2 N + 4/3 n^3 multiply-adds in double, and once a shape under a second for the
  * calibration (400 to 2000 random spectra, kept in the context). Source: JMLR 24(28) 2023.
  */
@@ -416,18 +437,28 @@ SONDE_API sonde_status sonde_spectrum(sonde_context *context, const sonde_matrix
 SONDE_API double sonde_marchenko_pastur_density(double x, double low, double high);
 
 /*
- * Singular values of a matrix, ascending, into room for min(rows, cols) doubles; each within 1e-14 of
- * the largest, also those near zero. NaN or infinity in the matrix is SONDE_ERROR_NUMERIC. Runs on
- * the calling thread alone; the same bits for a matrix and its transpose.
+ * Singular values of a matrix, ascending, into room for min(rows, cols) doubles; each within 1e-14
+ * of the largest, also those near zero. NaN or infinity in the matrix is SONDE_ERROR_NUMERIC, both
+ * sides over 32000 SONDE_ERROR_UNSUPPORTED. Runs on the calling thread alone; the same bits for a
+ * matrix and its transpose. Cost, with n <= N the sides: at most n^2 N + 4/3 n^3 multiply-adds
+ * where N is several times n, else 2 n^2 (N - n) + 8/3 n^3, and memory for about the matrix in
+ * double. Method: Gram matrix where it is accurate enough, else reduction to a band, to a
+ * bidiagonal, and dqds (docs/reading-spectra.md).
  */
 SONDE_API sonde_status sonde_singular_values(sonde_context *context, const sonde_matrix *matrix,
                                              double *values);
 /*
  * The report of eigenvalues that were computed elsewhere: `count` ascending values X = s^2 / N of a
- * `rows` x `cols` matrix, or of options->slices matrices of that shape, pooled (count is then slices
- * times min(rows, cols)). Everything of sonde_spectrum but the eigenvalues themselves. Validity goes by
- * the shape of one slice; pooled, `threshold_published` is always 0. NaN or infinity among the
- * eigenvalues is the validity NOT_FINITE; a negative or descending one SONDE_ERROR_RANGE.
+ * `rows` x `cols` matrix, or of options->slices matrices of that shape, pooled (count is then
+ * slices times min(rows, cols)). Everything of sonde_spectrum but the eigenvalues themselves.
+ * Validity goes by the shape of one slice; pooled, `threshold_published` is always 0. NaN or
+ * infinity among the eigenvalues is the validity NOT_FINITE; a negative or descending one
+ * SONDE_ERROR_RANGE, another count SONDE_ERROR_SHAPE, more than 2^24 of them too. Cost: the
+ * calibration, once a shape.
+ *
+ *     for (size_t i = 0; i < n; i++)                  // singular values s, ascending, of n x N
+ *         eigenvalues[i] = s[i] * s[i] / N;
+ *     sonde_spectrum_judge(context, eigenvalues, n, n, N, NULL, &report);
  */
 SONDE_API sonde_status sonde_spectrum_judge(sonde_context *context, const double *eigenvalues,
                                             size_t count, size_t rows, size_t cols,
@@ -455,305 +486,15 @@ typedef struct sonde_spectrum_shape_report {
 
 /*
  * Of `count` ascending eigenvalues X = s^2 / N, with the report that sonde_spectrum or
- * sonde_spectrum_judge gave for them. Source: Clauset, Shalizi, Newman 2009; Martin, Mahoney 2021
- * (JMLR 22(165)); docs/reading-spectra.md.
+ * sonde_spectrum_judge gave for them. `power_law` is the report's validity where that is NOT_FINITE
+ * or OUT_OF_RANGE, and DEGENERATE where all eigenvalues are 0; everything else is then 0.
+ * SONDE_ERROR_RANGE where the eigenvalues are not those of the report. Cost: a pass over the tail
+ * for each start that is tried, count^2 / 2 steps at most. Source: Clauset, Shalizi, Newman 2009;
+ * Martin, Mahoney 2021 (JMLR 22(165)); docs/reading-spectra.md.
  */
 SONDE_API sonde_status sonde_spectrum_shape(sonde_context *context, const double *eigenvalues,
                                             size_t count, const sonde_spectrum_report *report,
                                             sonde_spectrum_shape_report *shape);
-
-/* ---------------------------------------------------------------------------------------------
- * Model files
- *
- * Reads safetensors (also sharded), PyTorch's .pt/.pth/.bin/.ckpt (zip and the older pickles, also
- * sharded), .npy, .npz and GGUF. Nothing in a file is ever executed, no other file than the named
- * one and its shards in the same folder is opened, and nothing is allocated because a file claims a
- * size. Opening reads the directory of the file alone; numbers are read when asked for, in slices.
- *
- *     sonde_model *model;
- *     if (sonde_model_open(context, "model.safetensors", NULL, &model) == SONDE_OK) {
- *         for (size_t i = 0; i < sonde_model_count(model); i++) {
- *             sonde_tensor tensor;
- *             sonde_model_tensor(model, i, &tensor);
- *             ... sonde_model_read(model, i, 0, tensor.elements, SONDE_F32, numbers);
- *         }
- *         sonde_model_close(model);
- *     }
- * ------------------------------------------------------------------------------------------- */
-
-/* How a tensor's numbers are stored: name, pinned number, text, elements and bytes of one block. The
- * first four are those of sonde_dtype. Formats with `reads` 0 are listed, not read. */
-#define SONDE_NUMBER_LIST(X) \
-    X(SONDE_NUMBER_F64, 1, "F64", 1, 8, 1) \
-    X(SONDE_NUMBER_F32, 2, "F32", 1, 4, 1) \
-    X(SONDE_NUMBER_BF16, 3, "BF16", 1, 2, 1) \
-    X(SONDE_NUMBER_F16, 4, "F16", 1, 2, 1) \
-    X(SONDE_NUMBER_F8_E4M3, 5, "F8_E4M3", 1, 1, 1) \
-    X(SONDE_NUMBER_F8_E5M2, 6, "F8_E5M2", 1, 1, 1) \
-    X(SONDE_NUMBER_F8_E4M3FNUZ, 7, "F8_E4M3FNUZ", 1, 1, 1) \
-    X(SONDE_NUMBER_F8_E5M2FNUZ, 8, "F8_E5M2FNUZ", 1, 1, 1) \
-    X(SONDE_NUMBER_F8_E8M0, 9, "F8_E8M0", 1, 1, 1) \
-    X(SONDE_NUMBER_I64, 10, "I64", 1, 8, 1) \
-    X(SONDE_NUMBER_I32, 11, "I32", 1, 4, 1) \
-    X(SONDE_NUMBER_I16, 12, "I16", 1, 2, 1) \
-    X(SONDE_NUMBER_I8, 13, "I8", 1, 1, 1) \
-    X(SONDE_NUMBER_U64, 14, "U64", 1, 8, 1) \
-    X(SONDE_NUMBER_U32, 15, "U32", 1, 4, 1) \
-    X(SONDE_NUMBER_U16, 16, "U16", 1, 2, 1) \
-    X(SONDE_NUMBER_U8, 17, "U8", 1, 1, 1) \
-    X(SONDE_NUMBER_BOOL, 18, "BOOL", 1, 1, 1) \
-    X(SONDE_NUMBER_C64, 20, "C64", 1, 8, 0) \
-    X(SONDE_NUMBER_C128, 21, "C128", 1, 16, 0) \
-    X(SONDE_NUMBER_F4, 22, "F4", 2, 1, 0) \
-    X(SONDE_NUMBER_F6_E2M3, 23, "F6_E2M3", 4, 3, 0) \
-    X(SONDE_NUMBER_F6_E3M2, 24, "F6_E3M2", 4, 3, 0) \
-    X(SONDE_NUMBER_Q4_0, 40, "Q4_0", 32, 18, 1) \
-    X(SONDE_NUMBER_Q4_1, 41, "Q4_1", 32, 20, 1) \
-    X(SONDE_NUMBER_Q5_0, 42, "Q5_0", 32, 22, 1) \
-    X(SONDE_NUMBER_Q5_1, 43, "Q5_1", 32, 24, 1) \
-    X(SONDE_NUMBER_Q8_0, 44, "Q8_0", 32, 34, 1) \
-    X(SONDE_NUMBER_Q8_1, 45, "Q8_1", 32, 36, 1) \
-    X(SONDE_NUMBER_Q2_K, 46, "Q2_K", 256, 84, 1) \
-    X(SONDE_NUMBER_Q3_K, 47, "Q3_K", 256, 110, 1) \
-    X(SONDE_NUMBER_Q4_K, 48, "Q4_K", 256, 144, 1) \
-    X(SONDE_NUMBER_Q5_K, 49, "Q5_K", 256, 176, 1) \
-    X(SONDE_NUMBER_Q6_K, 50, "Q6_K", 256, 210, 1) \
-    X(SONDE_NUMBER_Q8_K, 51, "Q8_K", 256, 292, 1) \
-    X(SONDE_NUMBER_IQ2_XXS, 60, "IQ2_XXS", 256, 66, 0) \
-    X(SONDE_NUMBER_IQ2_XS, 61, "IQ2_XS", 256, 74, 0) \
-    X(SONDE_NUMBER_IQ3_XXS, 62, "IQ3_XXS", 256, 98, 0) \
-    X(SONDE_NUMBER_IQ1_S, 63, "IQ1_S", 256, 50, 0) \
-    X(SONDE_NUMBER_IQ4_NL, 64, "IQ4_NL", 32, 18, 0) \
-    X(SONDE_NUMBER_IQ3_S, 65, "IQ3_S", 256, 110, 0) \
-    X(SONDE_NUMBER_IQ2_S, 66, "IQ2_S", 256, 82, 0) \
-    X(SONDE_NUMBER_IQ4_XS, 67, "IQ4_XS", 256, 136, 0) \
-    X(SONDE_NUMBER_IQ1_M, 68, "IQ1_M", 256, 56, 0) \
-    X(SONDE_NUMBER_TQ1_0, 69, "TQ1_0", 256, 54, 0) \
-    X(SONDE_NUMBER_TQ2_0, 70, "TQ2_0", 256, 66, 0) \
-    X(SONDE_NUMBER_MXFP4, 71, "MXFP4", 32, 17, 0) \
-    X(SONDE_NUMBER_NVFP4, 72, "NVFP4", 64, 36, 0) \
-    X(SONDE_NUMBER_Q1_0, 73, "Q1_0", 128, 18, 0)
-
-typedef enum sonde_number {
-#define SONDE_NUMBER_ENUM(name, number, text, elements, bytes, reads) name = number,
-    SONDE_NUMBER_LIST(SONDE_NUMBER_ENUM)
-#undef SONDE_NUMBER_ENUM
-} sonde_number;
-
-/* "F32", "Q4_K", ...; "?" for unknown numbers. */
-SONDE_API const char *sonde_number_name(sonde_number number);
-
-enum { SONDE_TENSOR_DIMS_MAX = 8 };
-
-typedef struct sonde_model sonde_model;
-
-/* Strings live as long as the model. */
-typedef struct sonde_tensor {
-    const char *name; /* path through nested dictionaries, joined by '.' */
-    sonde_number number;
-    bool readable; /* false: sonde_model_read is SONDE_ERROR_UNSUPPORTED for it */
-    int dims;
-    int64_t shape[SONDE_TENSOR_DIMS_MAX]; /* outermost first */
-    uint64_t elements;
-    uint64_t bytes;      /* that its elements take as stored */
-    const char *file;    /* path of the file (shard) that holds it */
-    int64_t offset;      /* of its first byte in that file; -1 where the file is packed there */
-    bool contiguous;     /* row-major without gaps; others are gathered when read */
-    const char *tied_to; /* an earlier tensor that is the same numbers in the file, or NULL */
-    const char *scale;   /* the tensor by which reading multiplies this one (f8), or NULL */
-} sonde_tensor;
-
-typedef enum sonde_model_kind {
-    SONDE_MODEL_SAFETENSORS = 1,
-    SONDE_MODEL_TORCH_ZIP = 2,
-    SONDE_MODEL_TORCH_LEGACY = 3,
-    SONDE_MODEL_NPY = 4,
-    SONDE_MODEL_NPZ = 5,
-    SONDE_MODEL_GGUF = 6
-} sonde_model_kind;
-
-/* "safetensors", "PyTorch (zip)", "PyTorch (before 1.6)", "npy", "npz", "GGUF". */
-SONDE_API const char *sonde_model_kind_name(sonde_model_kind kind);
-
-typedef struct sonde_model_info {
-    sonde_model_kind kind; /* of its files; shards are all of one kind */
-    size_t files;          /* 1, or the number of shards */
-    uint64_t file_bytes;
-    uint64_t elements; /* tied ones once */
-    size_t tensors;
-    size_t tied;
-    size_t metadata; /* key-value pairs */
-    size_t warnings;
-} sonde_model_info;
-
-typedef struct sonde_model_options {
-    size_t size;
-    bool verify; /* check the format's checksums when a storage is first read; true */
-} sonde_model_options;
-
-SONDE_API void sonde_model_options_init(sonde_model_options *options);
-/*
- * Opens a model file, a shard index (NAME.index.json), or a folder that holds one model: an index,
- * or a single model file. NULL options: defaults. The format is known by content, not by name.
- */
-SONDE_API sonde_status sonde_model_open(sonde_context *context, const char *path,
-                                        const sonde_model_options *options, sonde_model **model);
-SONDE_API void sonde_model_close(sonde_model *model);
-SONDE_API void sonde_model_describe(const sonde_model *model, sonde_model_info *info);
-SONDE_API size_t sonde_model_count(const sonde_model *model);
-/* SONDE_ERROR_RANGE past the end. Tensors stand in the order of the file. */
-SONDE_API sonde_status sonde_model_tensor(const sonde_model *model, size_t index,
-                                          sonde_tensor *tensor);
-/* SONDE_ERROR_NOT_FOUND when there is none of that name. */
-SONDE_API sonde_status sonde_model_find(const sonde_model *model, const char *name, size_t *index);
-/* The i-th pair of strings that the file carries beside its tensors; SONDE_ERROR_RANGE past the end. */
-SONDE_API sonde_status sonde_model_metadata(const sonde_model *model, size_t index,
-                                            const char **key, const char **value);
-/* What is odd about the file, yet harmless: a sentence, or NULL past the end. */
-SONDE_API const char *sonde_model_warning(const sonde_model *model, size_t index);
-/*
- * Elements [first, first + count) of a tensor, row-major, as SONDE_F32 or SONDE_F64 into room for
- * `count` of them. Integers become the nearest number, quantised blocks are dequantised, f8 with a
- * scale is scaled (both in float, also as SONDE_F64). A file that has become shorter is
- * SONDE_ERROR_TRUNCATED. On failure the content of `out` is not specified. Slices that follow each
- * other are read once over; a tensor needs no memory but the caller's, and 128 KiB of the model.
- */
-SONDE_API sonde_status sonde_model_read(sonde_model *model, size_t index, uint64_t first,
-                                        uint64_t count, sonde_dtype dtype, void *out);
-
-/* ---------------------------------------------------------------------------------------------
- * Spectra of a whole model
- *
- * Every matrix in a model file, one by one, on the context's threads: convolutions as the pooled
- * spectra of their kernel positions, stacked experts one by one, embeddings, LoRA pairs as their
- * product. A layer that has no spectrum says why.
- * ------------------------------------------------------------------------------------------- */
-
-typedef enum sonde_layer_kind {
-    SONDE_LAYER_DENSE = 0,
-    SONDE_LAYER_CONVOLUTION = 1,
-    SONDE_LAYER_EMBEDDING = 2,
-    SONDE_LAYER_EXPERT = 3, /* one matrix of a stack */
-    SONDE_LAYER_LORA = 4    /* B A of an adapter, or the base layer plus it */
-} sonde_layer_kind;
-
-/* "dense", "conv", "embedding", "expert", "lora". */
-SONDE_API const char *sonde_layer_kind_name(sonde_layer_kind kind);
-
-typedef enum sonde_convolution_view {
-    SONDE_CONVOLUTION_POOLED =
-        0,                       /* kh * kw slices out x in, eigenvalues pooled (WeightWatcher's) */
-    SONDE_CONVOLUTION_FLAT = 1,  /* one matrix, out x (in * kh * kw) (as in training) */
-    SONDE_CONVOLUTION_SLICES = 2 /* each slice a layer of its own */
-} sonde_convolution_view;
-
-typedef struct sonde_survey_progress {
-    size_t layers, layers_done;
-    double work_done; /* share of the estimated work, in [0, 1] */
-    double seconds, seconds_left;
-    const char *layer; /* that was done last, or "" */
-} sonde_survey_progress;
-
-typedef struct sonde_survey_options {
-    size_t size;
-    sonde_spectrum_options spectrum;
-    const char
-        *layers; /* glob patterns (* and ?) of tensor names, separated by commas; NULL: all */
-    sonde_convolution_view convolution;
-    bool fast;         /* stochastic Lanczos with a stated error bound instead of all eigenvalues */
-    size_t least;      /* matrices with fewer rows or columns are skipped; 10 */
-    sonde_model *base; /* for a LoRA adapter: spectra of base + adapter; NULL: of the adapter */
-    /* What B A of an adapter is multiplied by; 0: alpha / rank where the file tells alpha, else 1. */
-    double adapter_scale;
-    /* Called on the calling thread a few times a second; false ends the survey with what is done
-     * (sonde_survey_run then returns SONDE_ERROR_CANCELLED and the survey). */
-    bool (*progress)(void *user, const sonde_survey_progress *progress);
-    void *progress_user;
-} sonde_survey_options;
-
-typedef struct sonde_survey sonde_survey;
-
-typedef struct sonde_layer_spectrum {
-    const char *name; /* of the tensor; of experts with [i], of slices with [i,j] behind it */
-    sonde_layer_kind kind;
-    sonde_number number;
-    int dims;
-    int64_t dim[SONDE_TENSOR_DIMS_MAX]; /* of the tensor */
-    size_t slices;                      /* matrices whose eigenvalues are pooled; else 1 */
-    const char *skipped;                /* why there is no spectrum; NULL: there is one */
-    const char *note;                   /* what to know about the numbers (LoRA: scale), or NULL */
-    sonde_spectrum_report report;
-    sonde_spectrum_shape_report shape;
-    const double *eigenvalues; /* X = s^2 / N, ascending; fast: estimates of them */
-    size_t count;
-    double error_bound; /* fast: of their cumulative distribution, at 95 %; 0: exact */
-    double seconds;     /* on its one thread */
-} sonde_layer_spectrum;
-
-SONDE_API void sonde_survey_options_init(sonde_survey_options *options);
-/*
- * All layers of the model. Memory stays within the context's budget: fewer matrices at once, and a
- * matrix that does not fit alone is skipped with the bytes it would need. NULL options: defaults.
- * On SONDE_ERROR_CANCELLED `*survey` holds the layers that were finished; the rest say so.
- */
-SONDE_API sonde_status sonde_survey_run(sonde_context *context, sonde_model *model,
-                                        const sonde_survey_options *options, sonde_survey **survey);
-SONDE_API void sonde_survey_free(sonde_survey *survey);
-SONDE_API size_t sonde_survey_count(const sonde_survey *survey);
-/* In order of the file; pointers live as long as the survey. SONDE_ERROR_RANGE past the end. */
-SONDE_API sonde_status sonde_survey_layer(const sonde_survey *survey, size_t index,
-                                          sonde_layer_spectrum *layer);
-
-/* ---------------------------------------------------------------------------------------------
- * Two models, and a model in a safer file
- * ------------------------------------------------------------------------------------------- */
-
-typedef enum sonde_difference {
-    SONDE_SAME = 0, /* every number is equal (NaN equals NaN) */
-    SONDE_CHANGED = 1,
-    SONDE_RESHAPED = 2, /* shapes differ; the numbers are not compared */
-    SONDE_ONLY_FIRST = 3,
-    SONDE_ONLY_SECOND = 4,
-    SONDE_UNREADABLE = 5 /* a number format that is not read, and not the same in both */
-} sonde_difference;
-
-typedef struct sonde_tensor_difference {
-    const char *name;
-    sonde_difference difference;
-    int64_t first, second; /* indexes in the models, or -1 */
-    bool number_differs;   /* another number format */
-    double relative;       /* ||b - a|| / ||a||, over finite numbers; infinite for a = 0 */
-    double largest;        /* max |b - a| */
-    uint64_t changed;      /* elements that differ; of blocks that are not read all of a block */
-    uint64_t nonfinite;    /* NaN and infinities, of both */
-} sonde_tensor_difference;
-
-typedef struct sonde_comparison sonde_comparison;
-
-/*
- * Tensors matched by name, after a prefix that all names of one model share ("module.", "model.")
- * was dropped where that matches more, or where one model is as a whole a part of the other
- * ("state_dict.", beside an optimizer's state); in order of the first model, then what only the second has.
- * Numbers are compared by value, also of different formats, and 64-bit integers exactly. Of a format
- * that is listed but not read, where both have it, the stored bytes are compared: `relative` and
- * `largest` stay 0 then, as they are not known. Freed with sonde_comparison_free; its strings live as
- * long as it does, also without the models.
- */
-SONDE_API sonde_status sonde_compare(sonde_context *context, sonde_model *first,
-                                     sonde_model *second, sonde_comparison **comparison);
-SONDE_API void sonde_comparison_free(sonde_comparison *comparison);
-SONDE_API size_t sonde_comparison_count(const sonde_comparison *comparison);
-SONDE_API sonde_status sonde_comparison_tensor(const sonde_comparison *comparison, size_t index,
-                                               sonde_tensor_difference *difference);
-
-/*
- * Writes the model as one safetensors file, atomically, slice by slice: plain formats as they are,
- * bit by bit, quantised ones and scaled f8 as F32. Tied tensors are written once, with a note of the
- * other names in the file's metadata ("tied.NAME" = first name). A file that the model is read from
- * is SONDE_ERROR_ARGUMENT, a tensor that safetensors cannot hold SONDE_ERROR_UNSUPPORTED; nothing is
- * written then.
- */
-SONDE_API sonde_status sonde_model_convert(sonde_model *model, const char *path);
 
 /* ---------------------------------------------------------------------------------------------
  * Skip: instance-dependent early stopping (mastery)
@@ -828,7 +569,7 @@ SONDE_API double sonde_mastery_saved(const sonde_mastery *mastery);
  *     for (int64_t epoch = 1; ; epoch++) {
  *         ... train on the active examples ...
  *         sonde_steer_losses(steer, ids, losses, n);            // -> skip
- *         sonde_steer_head(steer, &batch, 0);                   // -> keep
+ *         sonde_steer_head(steer, &batch, 0, NULL);             // -> keep
  *         sonde_steer_weights(steer, "fc1", &matrix);           // -> stop, on worker threads
  *         sonde_steer_end_epoch(steer, epoch, &decision);
  *         if (decision.stop) break;
@@ -969,6 +710,361 @@ SONDE_API sonde_status sonde_steer_save(sonde_steer *steer, void *buffer, size_t
                                         size_t *written);
 /* Into a steer created with the same options. Damaged or foreign bytes: a status, steer unchanged. */
 SONDE_API sonde_status sonde_steer_restore(sonde_steer *steer, const void *buffer, size_t size);
+
+/* ---------------------------------------------------------------------------------------------
+ * Model files
+ *
+ * Reads safetensors (also sharded), PyTorch's .pt/.pth/.bin/.ckpt (zip and the older pickles, also
+ * sharded), .npy, .npz and GGUF. Nothing in a file is ever executed, no other file than the named
+ * one and its shards in the same folder is opened, and nothing is allocated because a file claims a
+ * size. Opening reads the directory of the file alone; numbers are read when asked for, in slices.
+ * What is read of each format, and what is refused: docs/formats.md; why it is safe:
+ * docs/safety.md.
+ *
+ *     sonde_model *model;
+ *     if (sonde_model_open(context, "model.safetensors", NULL, &model) == SONDE_OK) {
+ *         for (size_t i = 0; i < sonde_model_count(model); i++) {
+ *             sonde_tensor tensor;
+ *             sonde_model_tensor(model, i, &tensor);
+ *             for (uint64_t at = 0; at < tensor.elements; at += 4096) {   // float numbers[4096]
+ *                 uint64_t left = tensor.elements - at, n = left < 4096 ? left : 4096;
+ *                 if (sonde_model_read(model, i, at, n, SONDE_F32, numbers) == SONDE_OK)
+ *                     use(tensor.name, numbers, n);
+ *             }
+ *         }
+ *         sonde_model_close(model);
+ *     }
+ * ------------------------------------------------------------------------------------------- */
+
+/* How a tensor's numbers are stored: name, pinned number, text, elements and bytes of a block, and
+ * whether it `reads`: those with 0 are listed, not read. The first four are those of sonde_dtype. */
+#define SONDE_NUMBER_LIST(X) \
+    X(SONDE_NUMBER_F64, 1, "F64", 1, 8, 1) \
+    X(SONDE_NUMBER_F32, 2, "F32", 1, 4, 1) \
+    X(SONDE_NUMBER_BF16, 3, "BF16", 1, 2, 1) \
+    X(SONDE_NUMBER_F16, 4, "F16", 1, 2, 1) \
+    X(SONDE_NUMBER_F8_E4M3, 5, "F8_E4M3", 1, 1, 1) \
+    X(SONDE_NUMBER_F8_E5M2, 6, "F8_E5M2", 1, 1, 1) \
+    X(SONDE_NUMBER_F8_E4M3FNUZ, 7, "F8_E4M3FNUZ", 1, 1, 1) \
+    X(SONDE_NUMBER_F8_E5M2FNUZ, 8, "F8_E5M2FNUZ", 1, 1, 1) \
+    X(SONDE_NUMBER_F8_E8M0, 9, "F8_E8M0", 1, 1, 1) \
+    X(SONDE_NUMBER_I64, 10, "I64", 1, 8, 1) \
+    X(SONDE_NUMBER_I32, 11, "I32", 1, 4, 1) \
+    X(SONDE_NUMBER_I16, 12, "I16", 1, 2, 1) \
+    X(SONDE_NUMBER_I8, 13, "I8", 1, 1, 1) \
+    X(SONDE_NUMBER_U64, 14, "U64", 1, 8, 1) \
+    X(SONDE_NUMBER_U32, 15, "U32", 1, 4, 1) \
+    X(SONDE_NUMBER_U16, 16, "U16", 1, 2, 1) \
+    X(SONDE_NUMBER_U8, 17, "U8", 1, 1, 1) \
+    X(SONDE_NUMBER_BOOL, 18, "BOOL", 1, 1, 1) \
+    X(SONDE_NUMBER_C64, 20, "C64", 1, 8, 0) \
+    X(SONDE_NUMBER_C128, 21, "C128", 1, 16, 0) \
+    X(SONDE_NUMBER_F4, 22, "F4", 2, 1, 0) \
+    X(SONDE_NUMBER_F6_E2M3, 23, "F6_E2M3", 4, 3, 0) \
+    X(SONDE_NUMBER_F6_E3M2, 24, "F6_E3M2", 4, 3, 0) \
+    X(SONDE_NUMBER_Q4_0, 40, "Q4_0", 32, 18, 1) \
+    X(SONDE_NUMBER_Q4_1, 41, "Q4_1", 32, 20, 1) \
+    X(SONDE_NUMBER_Q5_0, 42, "Q5_0", 32, 22, 1) \
+    X(SONDE_NUMBER_Q5_1, 43, "Q5_1", 32, 24, 1) \
+    X(SONDE_NUMBER_Q8_0, 44, "Q8_0", 32, 34, 1) \
+    X(SONDE_NUMBER_Q8_1, 45, "Q8_1", 32, 36, 1) \
+    X(SONDE_NUMBER_Q2_K, 46, "Q2_K", 256, 84, 1) \
+    X(SONDE_NUMBER_Q3_K, 47, "Q3_K", 256, 110, 1) \
+    X(SONDE_NUMBER_Q4_K, 48, "Q4_K", 256, 144, 1) \
+    X(SONDE_NUMBER_Q5_K, 49, "Q5_K", 256, 176, 1) \
+    X(SONDE_NUMBER_Q6_K, 50, "Q6_K", 256, 210, 1) \
+    X(SONDE_NUMBER_Q8_K, 51, "Q8_K", 256, 292, 1) \
+    X(SONDE_NUMBER_IQ2_XXS, 60, "IQ2_XXS", 256, 66, 0) \
+    X(SONDE_NUMBER_IQ2_XS, 61, "IQ2_XS", 256, 74, 0) \
+    X(SONDE_NUMBER_IQ3_XXS, 62, "IQ3_XXS", 256, 98, 0) \
+    X(SONDE_NUMBER_IQ1_S, 63, "IQ1_S", 256, 50, 0) \
+    X(SONDE_NUMBER_IQ4_NL, 64, "IQ4_NL", 32, 18, 0) \
+    X(SONDE_NUMBER_IQ3_S, 65, "IQ3_S", 256, 110, 0) \
+    X(SONDE_NUMBER_IQ2_S, 66, "IQ2_S", 256, 82, 0) \
+    X(SONDE_NUMBER_IQ4_XS, 67, "IQ4_XS", 256, 136, 0) \
+    X(SONDE_NUMBER_IQ1_M, 68, "IQ1_M", 256, 56, 0) \
+    X(SONDE_NUMBER_TQ1_0, 69, "TQ1_0", 256, 54, 0) \
+    X(SONDE_NUMBER_TQ2_0, 70, "TQ2_0", 256, 66, 0) \
+    X(SONDE_NUMBER_MXFP4, 71, "MXFP4", 32, 17, 0) \
+    X(SONDE_NUMBER_NVFP4, 72, "NVFP4", 64, 36, 0) \
+    X(SONDE_NUMBER_Q1_0, 73, "Q1_0", 128, 18, 0)
+
+typedef enum sonde_number {
+#define SONDE_NUMBER_ENUM(name, number, text, elements, bytes, reads) name = number,
+    SONDE_NUMBER_LIST(SONDE_NUMBER_ENUM)
+#undef SONDE_NUMBER_ENUM
+} sonde_number;
+
+/* "F32", "Q4_K", ...; "?" for unknown numbers. */
+SONDE_API const char *sonde_number_name(sonde_number number);
+
+enum { SONDE_TENSOR_DIMS_MAX = 8 };
+
+typedef struct sonde_model sonde_model;
+
+/* Strings live as long as the model. */
+typedef struct sonde_tensor {
+    const char *name; /* path through nested dictionaries, joined by '.' */
+    sonde_number number;
+    bool readable; /* false: sonde_model_read is SONDE_ERROR_UNSUPPORTED for it */
+    int dims;
+    int64_t shape[SONDE_TENSOR_DIMS_MAX]; /* outermost first */
+    uint64_t elements;
+    uint64_t bytes;      /* that its elements take as stored */
+    const char *file;    /* path of the file (shard) that holds it */
+    int64_t offset;      /* of its first byte in that file; -1 where the file is packed there */
+    bool contiguous;     /* row-major without gaps; others are gathered when read */
+    const char *tied_to; /* an earlier tensor that is the same numbers in the file, or NULL */
+    const char *scale;   /* the tensor by which reading multiplies this one (f8), or NULL */
+} sonde_tensor;
+
+typedef enum sonde_model_kind {
+    SONDE_MODEL_SAFETENSORS = 1,
+    SONDE_MODEL_TORCH_ZIP = 2,
+    SONDE_MODEL_TORCH_LEGACY = 3,
+    SONDE_MODEL_NPY = 4,
+    SONDE_MODEL_NPZ = 5,
+    SONDE_MODEL_GGUF = 6
+} sonde_model_kind;
+
+/* "safetensors", "PyTorch (zip)", "PyTorch (before 1.6)", "npy", "npz", "GGUF". */
+SONDE_API const char *sonde_model_kind_name(sonde_model_kind kind);
+
+typedef struct sonde_model_info {
+    sonde_model_kind kind; /* of its files; shards are all of one kind */
+    size_t files;          /* 1, or the number of shards */
+    uint64_t file_bytes;
+    uint64_t elements; /* tied ones once */
+    size_t tensors;
+    size_t tied;
+    size_t metadata; /* key-value pairs */
+    size_t warnings;
+} sonde_model_info;
+
+typedef struct sonde_model_options {
+    size_t size;
+    bool verify; /* check the format's checksums (zip's CRC-32) when a tensor is first read; true */
+} sonde_model_options;
+
+SONDE_API void sonde_model_options_init(sonde_model_options *options);
+/*
+ * Opens a model file, a shard index (NAME.index.json), or a folder that holds one model: an index,
+ * or a single model file. NULL options: defaults. The format is known by content, not by name.
+ * Takes time and memory in proportion to the names, not to the numbers. Its files stay open until
+ * it is closed; it belongs to the thread of its context, and is closed before the context is freed.
+ *
+ * Errors name the file, and the tensor and byte offset where there are any: SONDE_ERROR_NOT_FOUND
+ * and FILE; FORMAT (not what it claims to be), TRUNCATED, CORRUPT, VERSION, UNSUPPORTED (a variant
+ * or a claim that is refused), MEMORY (the budget).
+ */
+SONDE_API sonde_status sonde_model_open(sonde_context *context, const char *path,
+                                        const sonde_model_options *options, sonde_model **model);
+SONDE_API void sonde_model_close(sonde_model *model);
+/* Of the whole model; takes a pass over its tensors. */
+SONDE_API void sonde_model_describe(const sonde_model *model, sonde_model_info *info);
+SONDE_API size_t sonde_model_count(const sonde_model *model);
+/* SONDE_ERROR_RANGE past the end. Tensors stand in the order of the file's directory. */
+SONDE_API sonde_status sonde_model_tensor(const sonde_model *model, size_t index,
+                                          sonde_tensor *tensor);
+/* SONDE_ERROR_NOT_FOUND when there is none of that name. */
+SONDE_API sonde_status sonde_model_find(const sonde_model *model, const char *name, size_t *index);
+/* The i-th pair of strings that the file carries beside its tensors; SONDE_ERROR_RANGE past the end. */
+SONDE_API sonde_status sonde_model_metadata(const sonde_model *model, size_t index,
+                                            const char **key, const char **value);
+/* What is odd about the file, yet harmless: a sentence, or NULL past the end. */
+SONDE_API const char *sonde_model_warning(const sonde_model *model, size_t index);
+/*
+ * Elements [first, first + count) of a tensor, row-major, as SONDE_F32 or SONDE_F64 into room for
+ * `count` of them. Integers become the nearest number, quantised blocks are dequantised, f8 with a
+ * scale is scaled (both in float, also as SONDE_F64). A file that has become shorter is
+ * SONDE_ERROR_TRUNCATED, other dtypes SONDE_ERROR_ARGUMENT, elements past the end
+ * SONDE_ERROR_RANGE, a tensor that is not `readable` SONDE_ERROR_UNSUPPORTED, one whose checksum is
+ * wrong SONDE_ERROR_CORRUPT. On failure the content of `out` is not specified.
+ *
+ * A tensor needs no memory but the caller's, and 128 KiB of the model. Of packed (deflated)
+ * tensors, slices in order cost one pass and a step backwards begins anew; those that are begun
+ * anew again and again are kept unpacked, within 1 GiB and a quarter of the context's budget.
+ */
+SONDE_API sonde_status sonde_model_read(sonde_model *model, size_t index, uint64_t first,
+                                        uint64_t count, sonde_dtype dtype, void *out);
+
+/* ---------------------------------------------------------------------------------------------
+ * Spectra of a whole model
+ *
+ * Every matrix in a model file, one by one, on the context's threads: convolutions as the pooled
+ * spectra of their kernel positions, stacked experts one by one, embeddings, LoRA pairs as their
+ * product. A layer that has no spectrum says why. examples/model_spectra.c is a whole program.
+ *
+ *     sonde_survey *survey;
+ *     if (sonde_survey_run(context, model, NULL, &survey) == SONDE_OK) {
+ *         for (size_t i = 0; i < sonde_survey_count(survey); i++) {
+ *             sonde_layer_spectrum layer;
+ *             sonde_survey_layer(survey, i, &layer);
+ *             if (layer.skipped)
+ *                 printf("%s: %s\n", layer.name, layer.skipped);
+ *             else
+ *                 printf("%s: %d spikes\n", layer.name, layer.report.spikes);
+ *         }
+ *         sonde_survey_free(survey);
+ *     }
+ * ------------------------------------------------------------------------------------------- */
+
+typedef enum sonde_layer_kind {
+    SONDE_LAYER_DENSE = 0,
+    SONDE_LAYER_CONVOLUTION = 1,
+    SONDE_LAYER_EMBEDDING = 2,
+    SONDE_LAYER_EXPERT = 3, /* one matrix of a stack */
+    SONDE_LAYER_LORA = 4    /* B A of an adapter, or the base layer plus it */
+} sonde_layer_kind;
+
+/* "dense", "conv", "embedding", "expert", "lora". */
+SONDE_API const char *sonde_layer_kind_name(sonde_layer_kind kind);
+
+typedef enum sonde_convolution_view {
+    SONDE_CONVOLUTION_POOLED =
+        0,                       /* kh * kw slices out x in, eigenvalues pooled (WeightWatcher's) */
+    SONDE_CONVOLUTION_FLAT = 1,  /* one matrix, out x (in * kh * kw) (as in training) */
+    SONDE_CONVOLUTION_SLICES = 2 /* each slice a layer of its own */
+} sonde_convolution_view;
+
+typedef struct sonde_survey_progress {
+    size_t layers, layers_done; /* of those that are not skipped from the start */
+    double work_done;           /* share of the estimated work, in [0, 1]; never falls */
+    double seconds;             /* since the survey began */
+    double seconds_left;        /* an estimate */
+    const char *layer;          /* that was done last, or "" */
+} sonde_survey_progress;
+
+typedef struct sonde_survey_options {
+    size_t size;
+    sonde_spectrum_options spectrum; /* `slices` is not looked at */
+    /* Patterns (* and ?) of tensor names, separated by commas; other tensors are not in the survey.
+     * NULL: all, with optimizer state skipped. */
+    const char *layers;
+    sonde_convolution_view convolution;
+    bool fast;    /* stochastic Lanczos with a stated error bound instead of all eigenvalues */
+    size_t least; /* matrices with fewer rows or columns are skipped; 10 */
+    /* For a LoRA adapter: spectra of base + adapter; NULL: of the adapter. Of the same context. */
+    sonde_model *base;
+    /* What B A of an adapter is multiplied by; 0: alpha / rank where the file tells alpha, else 1. */
+    double adapter_scale;
+    /* Called on the calling thread a few times a second, and once when all is done; false ends the
+     * survey with what is done (sonde_survey_run then returns SONDE_ERROR_CANCELLED and the survey).
+     * It may use the context and the model; workers that need to read wait meanwhile. */
+    bool (*progress)(void *user, const sonde_survey_progress *progress);
+    void *progress_user;
+} sonde_survey_options;
+
+typedef struct sonde_survey sonde_survey;
+
+typedef struct sonde_layer_spectrum {
+    const char *name; /* of the tensor; of experts with [i], of slices with [i,j] behind it */
+    sonde_layer_kind kind;
+    sonde_number number;
+    int dims;
+    int64_t dim[SONDE_TENSOR_DIMS_MAX]; /* of the tensor */
+    size_t slices;                      /* matrices whose eigenvalues are pooled; else 1 */
+    const char *skipped;                /* why there is no spectrum (all below is then 0 or NULL, */
+                                        /* validities NOT_MEASURED); NULL: there is one */
+    const char *note;                   /* what to know about the numbers (LoRA: scale), or NULL */
+    sonde_spectrum_report report;       /* rows and cols are those of one slice */
+    sonde_spectrum_shape_report shape;
+    const double *eigenvalues; /* X = s^2 / N, ascending; fast: estimates of them */
+    size_t count; /* slices * min(rows, cols); of an adapter alone as many as its rank gives */
+    double error_bound; /* fast: of their cumulative distribution, at 95 %; 0: exact */
+    double seconds;     /* on its one thread */
+} sonde_layer_spectrum;
+
+SONDE_API void sonde_survey_options_init(sonde_survey_options *options);
+/*
+ * All layers of the model. Memory stays within the context's budget: fewer matrices at once, and a
+ * matrix that does not fit alone is skipped with the bytes it would need. Without a budget half of
+ * the machine's memory is shared out, and the largest matrix is tried even so. NULL options:
+ * defaults.
+ *
+ * Runs on as many worker threads as the context has, and returns when they are done; results do not
+ * depend on their number. What is wrong with one layer (too small, does not converge, a format that
+ * is not read) skips that layer; a file that cannot be read ends the survey. On
+ * SONDE_ERROR_CANCELLED `*survey` holds the layers that were finished, the rest say so, and it is
+ * to be freed; on any other failure it is untouched. A survey may outlive its models, not the
+ * context.
+ *
+ * Cost of a layer: sonde_spectrum's, on one thread. With `fast`, for matrices of 768 rows and more:
+ * 1536 floating-point operations and 4 bytes an element.
+ */
+SONDE_API sonde_status sonde_survey_run(sonde_context *context, sonde_model *model,
+                                        const sonde_survey_options *options, sonde_survey **survey);
+SONDE_API void sonde_survey_free(sonde_survey *survey);
+SONDE_API size_t sonde_survey_count(const sonde_survey *survey);
+/* In order of the file; pointers live as long as the survey. SONDE_ERROR_RANGE past the end. */
+SONDE_API sonde_status sonde_survey_layer(const sonde_survey *survey, size_t index,
+                                          sonde_layer_spectrum *layer);
+
+/* ---------------------------------------------------------------------------------------------
+ * Two models, and a model in a safer file
+ *
+ * What changed between two checkpoints, whether a conversion lost anything; and the numbers of a
+ * pickle as safetensors, so that the pickle can be thrown away.
+ *
+ *     if (sonde_model_convert(model, "safe.safetensors") == SONDE_OK &&
+ *         sonde_model_open(context, "safe.safetensors", NULL, &safe) == SONDE_OK &&
+ *         sonde_compare(context, model, safe, &comparison) == SONDE_OK)
+ *         for (size_t i = 0; i < sonde_comparison_count(comparison); i++) {
+ *             sonde_tensor_difference each;
+ *             sonde_comparison_tensor(comparison, i, &each);
+ *             if (each.difference != SONDE_SAME)
+ *                 printf("%s differs\n", each.name);
+ *         }
+ * ------------------------------------------------------------------------------------------- */
+
+typedef enum sonde_difference {
+    SONDE_SAME = 0, /* every number is equal (NaN equals NaN) */
+    SONDE_CHANGED = 1,
+    SONDE_RESHAPED = 2, /* shapes differ; the numbers are not compared */
+    SONDE_ONLY_FIRST = 3,
+    SONDE_ONLY_SECOND = 4,
+    SONDE_UNREADABLE = 5 /* a number format that is not read, and not the same in both */
+} sonde_difference;
+
+typedef struct sonde_tensor_difference {
+    const char *name; /* in the first model; in the second where only that has it */
+    sonde_difference difference;
+    int64_t first, second; /* indexes in the models, or -1 */
+    bool number_differs;   /* another number format */
+    double relative;       /* ||b - a|| / ||a||, over finite numbers; infinite for a = 0 */
+    double largest;        /* max |b - a| */
+    uint64_t changed;      /* elements that differ; of blocks that are not read all of a block */
+    uint64_t nonfinite;    /* NaN and infinities, of both */
+} sonde_tensor_difference;
+
+typedef struct sonde_comparison sonde_comparison;
+
+/*
+ * Tensors matched by name, after a prefix that all names of one model share ("module.", "model.")
+ * was dropped where that matches more, or where one model is as a whole a part of the other
+ * ("state_dict.", beside an optimizer's state); in order of the first model, then what only the second has.
+ * Numbers are compared by value, also of different formats, and 64-bit integers exactly. Of a format
+ * that is listed but not read, where both have it, the stored bytes are compared: `relative` and
+ * `largest` stay 0 then, as they are not known. Freed with sonde_comparison_free; its strings live as
+ * long as it does, also without the models.
+ */
+SONDE_API sonde_status sonde_compare(sonde_context *context, sonde_model *first,
+                                     sonde_model *second, sonde_comparison **comparison);
+SONDE_API void sonde_comparison_free(sonde_comparison *comparison);
+SONDE_API size_t sonde_comparison_count(const sonde_comparison *comparison);
+/* SONDE_ERROR_RANGE past the end. */
+SONDE_API sonde_status sonde_comparison_tensor(const sonde_comparison *comparison, size_t index,
+                                               sonde_tensor_difference *difference);
+
+/*
+ * Writes the model as one safetensors file, atomically, slice by slice: plain formats as they are,
+ * bit by bit, quantised ones and scaled f8 as F32. Tied tensors are written once, with a note of
+ * the other names in the file's metadata ("tied.NAME" = first name). A file that the model is read
+ * from is SONDE_ERROR_ARGUMENT, a tensor that safetensors cannot hold SONDE_ERROR_UNSUPPORTED;
+ * nothing is written then. Another file at `path` is replaced, once all is written. Reads every
+ * number once, on the calling thread.
+ */
+SONDE_API sonde_status sonde_model_convert(sonde_model *model, const char *path);
 
 #ifdef __cplusplus
 }
