@@ -55,7 +55,7 @@ void *sonde__model_keep(sonde_model *model, size_t size)
     return place;
 }
 
-static const char *keep_string(sonde_model *model, const char *text)
+const char *sonde__model_keep_string(sonde_model *model, const char *text)
 {
     const size_t size = strlen(text) + 1;
     char *copy = sonde__model_keep(model, size);
@@ -148,7 +148,7 @@ sonde_status sonde__model_add_storage(sonde_model *model, const sonde__storage *
     GROW(model, model->storages, model->storage_count, model->storage_room);
     sonde__held *held = &model->storages[model->storage_count];
     *held = (sonde__held){.about = *storage};
-    if (storage->entry && !(held->about.entry = keep_string(model, storage->entry)))
+    if (storage->entry && !(held->about.entry = sonde__model_keep_string(model, storage->entry)))
         return failed(model);
     *number = model->storage_count++;
     return SONDE_OK;
@@ -335,7 +335,7 @@ static sonde_status keep_tensor(sonde_model *model, const sonde__stored *stored,
 {
     const size_t dims = (size_t)record->dims;
     int64_t *sizes = sonde__model_keep(model, (record->contiguous ? 1 : 2) * dims * sizeof *sizes);
-    record->name = keep_string(model, stored->name);
+    record->name = sonde__model_keep_string(model, stored->name);
     if (!sizes || !record->name)
         return failed(model);
     record->shape = sizes;
@@ -368,22 +368,29 @@ sonde_status sonde__model_add_tensor(sonde_model *model, const sonde__stored *st
 
 /* --- metadata and warnings ---------------------------------------------------------------------- */
 
-/* Shards repeat what the first one says; the same pair among the first few is kept once. */
-static bool has_pair(const sonde_model *model, const char *key, const char *value)
+/* The value of a key among the first few, or NULL. */
+static const char *value_of(const sonde_model *model, const char *key)
 {
-    bool has = false;
-    for (size_t i = 0; i < model->metadata_count && i < PAIRS_COMPARED && !has; i++)
-        has = strcmp(model->metadata[i].key, key) == 0 &&
-              strcmp(model->metadata[i].value, value) == 0;
-    return has;
+    for (size_t i = 0; i < model->metadata_count && i < PAIRS_COMPARED; i++)
+        if (strcmp(model->metadata[i].key, key) == 0)
+            return model->metadata[i].value;
+    return NULL;
 }
 
+/* Shards repeat what the first one says: it is kept once, and what contradicts it is told. */
 sonde_status sonde__model_add_metadata(sonde_model *model, const char *key, const char *value)
 {
-    if (has_pair(model, key, value))
+    const char *first = value_of(model, key);
+    if (first && strcmp(first, value) == 0)
         return SONDE_OK;
+    if (first && model->input_count > 1)
+        return sonde__model_warn(
+            model,
+            "%s: its metadata say '%.60s' of '%.60s'; an earlier file says '%.60s', which is kept",
+            sonde__input_path(model->inputs[model->input_count - 1]), value, key, first);
     GROW(model, model->metadata, model->metadata_count, model->metadata_room);
-    const sonde__pair pair = {keep_string(model, key), keep_string(model, value)};
+    const sonde__pair pair = {sonde__model_keep_string(model, key),
+                              sonde__model_keep_string(model, value)};
     if (!pair.key || !pair.value)
         return failed(model);
     model->metadata[model->metadata_count++] = pair;
@@ -403,7 +410,7 @@ sonde_status sonde__model_warn(sonde_model *model, const char *format, ...)
         if ((unsigned char)*each < 0x20 || *each == 0x7f)
             *each = '?';
     GROW(model, model->warnings, model->warning_count, model->warning_room);
-    const char *kept = keep_string(model, text);
+    const char *kept = sonde__model_keep_string(model, text);
     if (!kept)
         return failed(model);
     model->warnings[model->warning_count++] = kept;

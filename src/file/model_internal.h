@@ -42,11 +42,14 @@ sonde_status sonde__model_add_input(sonde_model *model, sonde__input *input, int
 sonde_status sonde__model_add_storage(sonde_model *model, const sonde__storage *storage,
                                       size_t *number);
 sonde_status sonde__model_add_tensor(sonde_model *model, const sonde__stored *stored);
-/* Both copied; control characters in them are replaced when shown, not here. */
+/* Both copied; control characters in them are replaced when shown, not here. A shard that gives a key
+ * another value than an earlier one is warned of, and the first is kept. */
 sonde_status sonde__model_add_metadata(sonde_model *model, const char *key, const char *value);
 sonde_status sonde__model_warn(sonde_model *model, const char *format, ...) SONDE_PRINTF(2, 3);
 sonde_context *sonde__model_context(const sonde_model *model);
 const sonde__input *sonde__model_input(const sonde_model *model, int number);
+/* The shard index that the model was opened by, or NULL. */
+const char *sonde__model_index(const sonde_model *model);
 /* Row-major strides of a shape; false where the product does not fit. */
 bool sonde__dense_strides(int dims, const int64_t *shape, int64_t *strides);
 

@@ -71,6 +71,7 @@ struct sonde_model {
     sonde__unpacker *unpacker; /* of the deflated storage that was read last */
     sonde__unpacked *unpacked; /* deflated storages that are kept whole */
     size_t unpacked_bytes, unpacked_count;
+    const char *index; /* path of the shard index that it was opened by; NULL: none */
 };
 
 /* Bytes that are read at once: enough to make a call cheap, few enough to stay in the cache. */
@@ -93,6 +94,8 @@ sonde_status sonde__model_finish(sonde_model *model);
 void *sonde__model_keep(sonde_model *model, size_t size);
 /* The record of that name, or NULL. */
 const sonde__record *sonde__model_named(const sonde_model *model, const char *name, size_t length);
+/* A copy of the string that lives as long as the model, or NULL. */
+const char *sonde__model_keep_string(sonde_model *model, const char *text);
 const int64_t *sonde__record_strides(const sonde__record *record, int64_t *dense);
 
 /* --- model_ties.c, model_scale.c -------------------------------------------------------------- */

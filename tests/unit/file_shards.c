@@ -10,12 +10,18 @@
 
 static const float ONE[1] = {1}, TWO[1] = {2};
 
+static void write_shard_of(sonde_context *context, const char *file, const char *name,
+                           const float *value, const char *format)
+{
+    const sonde__metadata pair = {"format", format};
+    const sonde__tensor tensor = {name, SONDE_NUMBER_F32, 1, {1}, value, 4};
+    check_ok(context, sonde__safetensors_write(context, folder_path(file), &tensor, 1, &pair, 1));
+}
+
 static void write_shard(sonde_context *context, const char *file, const char *name,
                         const float *value)
 {
-    static const sonde__metadata format = {"format", "pt"};
-    const sonde__tensor tensor = {name, SONDE_NUMBER_F32, 1, {1}, value, 4};
-    check_ok(context, sonde__safetensors_write(context, folder_path(file), &tensor, 1, &format, 1));
+    write_shard_of(context, file, name, value, "pt");
 }
 
 static void write_text(const char *name, const char *text)
@@ -113,6 +119,31 @@ static void shards_become_one_model(void **state)
     check_close(value, 2, 0, 0, "of the shard that is named first");
     sonde_model_close(model);
     assert_int_equal(sonde_context_memory_used(context), 0);
+    sonde_context_free(context);
+}
+
+static void of_metadata_that_contradict_each_other_the_first_are_kept(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde_model *model = NULL;
+    sonde_model_info info;
+    const char *key, *value;
+    write_shard_of(context, "1.safetensors", "a", ONE, "tf");
+    write_shard_of(context, "2.safetensors", "b", TWO, "pt"); /* named first */
+    write_text("m.index.json",
+               "{\"weight_map\":{\"b\":\"2.safetensors\",\"a\":\"1.safetensors\"}}");
+    check_ok(context, sonde_model_open(context, folder_path("m.index.json"), NULL, &model));
+    sonde_model_describe(model, &info);
+    assert_int_equal(info.metadata, 1);
+    check_ok(context, sonde_model_metadata(model, 0, &key, &value));
+    assert_string_equal(value, "pt");
+    assert_int_equal(info.warnings, 1);
+    const char *warning = sonde_model_warning(model, 0);
+    if (!strstr(warning, "1.safetensors") || !strstr(warning, "'tf'") ||
+        !strstr(warning, "'format'"))
+        fail_msg("'%s'", warning);
+    sonde_model_close(model);
     sonde_context_free(context);
 }
 
@@ -225,6 +256,7 @@ int main(void)
         cmocka_unit_test(many_shards_are_grouped_in_no_time),
         cmocka_unit_test(names_that_leave_the_folder_are_refused),
         cmocka_unit_test(shards_become_one_model),
+        cmocka_unit_test(of_metadata_that_contradict_each_other_the_first_are_kept),
         cmocka_unit_test(shards_of_an_index_in_the_working_folder_are_found),
         cmocka_unit_test(refused_allocations_are_a_status),
         cmocka_unit_test(links_may_lead_into_the_folder_and_the_cache_of_its_repository),
