@@ -100,6 +100,11 @@ static sonde_status open_shard(void *user, const char *path)
     return sonde__model_read_input(model, number);
 }
 
+const char *sonde__model_index(const sonde_model *model)
+{
+    return model->index;
+}
+
 static sonde_status open_file(sonde_model *model, const char *path)
 {
     sonde__input *input = NULL;
@@ -107,6 +112,9 @@ static sonde_status open_file(sonde_model *model, const char *path)
     SONDE_TRY(sonde__input_open(model->context, path, &input));
     if (sonde__input_is_json(input)) {
         sonde__input_close(input);
+        model->index = sonde__model_keep_string(model, path);
+        if (!model->index)
+            return sonde_context_error(model->context)->status;
         return sonde__shards_open(model, path, open_shard, model);
     }
     SONDE_TRY(sonde__model_add_input(model, input, &number));

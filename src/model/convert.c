@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 #include "file/model_internal.h"
-#include "file/safetensors.h"
+#include "file/safetensors_internal.h"
 
 typedef struct conversion {
     sonde_context *context;
@@ -26,20 +26,29 @@ typedef struct conversion {
 
 /* --- what is refused before anything is written ------------------------------------------------- */
 
+static bool is_same_file(const struct stat *target, const char *path)
+{
+    struct stat source;
+    return stat(path, &source) == 0 && source.st_dev == target->st_dev &&
+           source.st_ino == target->st_ino;
+}
+
+/* Neither a file of the model, under whatever name, nor the index that names its shards. */
 static sonde_status check_target(const conversion *c, const sonde_model_info *info)
 {
-    struct stat target, source;
+    struct stat target;
+    const char *index = sonde__model_index(c->model);
     if (stat(c->path, &target) != 0)
         return SONDE_OK;
-    for (size_t i = 0; i < info->files; i++) {
-        const char *path = sonde__input_path(sonde__model_input(c->model, (int)i));
-        if (stat(path, &source) == 0 && source.st_dev == target.st_dev &&
-            source.st_ino == target.st_ino)
-            return sonde__fail_at(c->context, SONDE_ERROR_ARGUMENT, c->path, NULL, -1,
-                                  "%s: is the model that is to be converted; choose another name",
-                                  c->path);
-    }
-    return SONDE_OK;
+    bool own = index && is_same_file(&target, index);
+    for (size_t i = 0; i < info->files && !own; i++)
+        own = is_same_file(&target, sonde__input_path(sonde__model_input(c->model, (int)i)));
+    if (!own)
+        return SONDE_OK;
+    return sonde__fail_at(c->context, SONDE_ERROR_ARGUMENT, c->path, NULL, -1,
+                          "%s: is the model that is to be converted, or a part of it; choose "
+                          "another name",
+                          c->path);
 }
 
 /* Blocks, and f8 whose numbers are elsewhere as well, are written as floats. */
@@ -56,11 +65,17 @@ static bool is_gguf_block(sonde_number number)
 
 static sonde_status describe(const conversion *c, const sonde_tensor *tensor, sonde__tensor *out)
 {
+    const bool floats = becomes_float(tensor);
     if (!tensor->readable && is_gguf_block(tensor->number))
         return sonde__fail_at(c->context, SONDE_ERROR_UNSUPPORTED, tensor->file, tensor->name, -1,
-                              "%s: tensor '%.200s' is stored as %s, which is listed, not read",
+                              "%s: tensor '%.200s' is stored as %s, which is listed, not read; "
+                              "convert the same model in another quantisation",
                               tensor->file, tensor->name, sonde_number_name(tensor->number));
-    const bool floats = becomes_float(tensor);
+    if (!floats && !sonde__safetensors_has(tensor->number))
+        return sonde__fail_at(c->context, SONDE_ERROR_UNSUPPORTED, tensor->file, tensor->name, -1,
+                              "%s: tensor '%.200s' is stored as %s, which safetensors does not "
+                              "have; save it in another format, or the model without it",
+                              tensor->file, tensor->name, sonde_number_name(tensor->number));
     if (floats && tensor->elements > SIZE_MAX / sizeof(float))
         return sonde__fail_at(c->context, SONDE_ERROR_OVERFLOW, tensor->file, tensor->name, -1,
                               "%s: tensor '%.200s' is too large", tensor->file, tensor->name);

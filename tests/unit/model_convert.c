@@ -225,6 +225,9 @@ static void nothing_is_written_where_something_is_wrong(void **state)
     model = model_of(context, bytes, sizeof bytes, false, &complex, 1);
     check_status(sonde_model_convert(model, folder_path("none.safetensors")),
                  SONDE_ERROR_UNSUPPORTED);
+    assert_string_equal(sonde_context_error(context)->item, "c");
+    assert_string_equal(sonde_context_error(context)->file, folder_path("bytes"));
+    assert_non_null(strstr(sonde_context_error(context)->message, "save it in another format"));
     sonde_model_close(model);
     const sonde__stored good = dense("w", SONDE_NUMBER_U8, 0, 1, SHAPE(256));
     model = model_of(context, bytes, sizeof bytes, false, &good, 1);
@@ -248,6 +251,30 @@ static void nothing_is_written_where_something_is_wrong(void **state)
     assert_string_equal(got, "as it was");
     assert_false(is_there("none.safetensors"));
     no_temporary_file_is_left();
+    sonde_model_close(model);
+    assert_int_equal(sonde_context_memory_used(context), 0);
+    sonde_context_free(context);
+}
+
+static void neither_a_shard_nor_the_index_is_written_over(void **state)
+{
+    (void)state;
+    static const char index[] = "{\"weight_map\":{\"w\":\"shard.safetensors\"}}";
+    static const uint8_t bytes[4] = {1, 2, 3, 4};
+    const sonde__stored tensor = dense("w", SONDE_NUMBER_U8, 0, 1, SHAPE(4));
+    sonde_context *context = check_context();
+    sonde_model *model = model_of(context, bytes, sizeof bytes, false, &tensor, 1);
+    check_ok(context, sonde_model_convert(model, folder_path("shard.safetensors")));
+    sonde_model_close(model);
+    folder_write("whole.index.json", index, sizeof index - 1);
+    assert_int_equal(link(folder_path("whole.index.json"), folder_path("linked")), 0);
+    check_ok(context, sonde_model_open(context, folder_path("whole.index.json"), NULL, &model));
+    static const char *const own[] = {"whole.index.json", "linked", "shard.safetensors"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        check_status(sonde_model_convert(model, folder_path(own[i])), SONDE_ERROR_ARGUMENT);
+    check_ok(context, sonde_model_convert(model, folder_path("another.safetensors")));
+    sonde_model_close(model);
+    check_ok(context, sonde_model_open(context, folder_path("whole.index.json"), NULL, &model));
     sonde_model_close(model);
     assert_int_equal(sonde_context_memory_used(context), 0);
     sonde_context_free(context);
@@ -315,6 +342,7 @@ int main(void)
         cmocka_unit_test(blocks_and_scaled_bytes_become_floats),
         cmocka_unit_test(tied_tensors_are_written_once_with_a_note),
         cmocka_unit_test(nothing_is_written_where_something_is_wrong),
+        cmocka_unit_test(neither_a_shard_nor_the_index_is_written_over),
         cmocka_unit_test(memory_does_not_grow_with_the_model),
         cmocka_unit_test(refused_allocations_leave_no_file_behind),
     };
