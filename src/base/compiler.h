@@ -13,6 +13,12 @@
 #define SONDE_INLINE static inline
 #endif
 
+/* Files are little-endian, and numbers of checkpoints, model files and saved states are copied as they
+ * lie in memory. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "Sonde is for little-endian machines: on this one every number of a file would be wrong"
+#endif
+
 /* Eight doubles that add and multiply as one, in whatever registers the machine has; 64-byte
  * aligned in memory. */
 typedef double sonde__vector8 __attribute__((vector_size(64), may_alias));
