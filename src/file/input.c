@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,6 +58,25 @@ static sonde_status new_input(sonde_context *context, const char *path, sonde__i
     return SONDE_OK;
 }
 
+/* A model of shards has all of them open: with many, the usual limit of 1024 files may be too low. */
+static sonde_status fail_open(const sonde__input *input)
+{
+    struct rlimit limit;
+    if (errno == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return sonde__fail_at(input->context, SONDE_ERROR_FILE, input->path, NULL, -1,
+                              "%s: cannot be opened, as this program has %llu files open and may "
+                              "not have more; every shard of a model takes one: raise the limit "
+                              "(ulimit -n)",
+                              input->path, (unsigned long long)limit.rlim_cur);
+    if (errno == ENFILE)
+        return sonde__fail_at(input->context, SONDE_ERROR_FILE, input->path, NULL, -1,
+                              "%s: cannot be opened, as the machine has as many files open as it "
+                              "may; close programs, or raise fs.file-max (ulimit -n is the limit "
+                              "of one program)",
+                              input->path);
+    return sonde__fail_errno(input->context, input->path, "be opened");
+}
+
 /* Asked before the open as well: opening some devices does something. */
 static sonde_status open_regular(sonde__input *input)
 {
@@ -66,7 +86,7 @@ static sonde_status open_regular(sonde__input *input)
     SONDE_TRY(check_kind(input->context, input->path, about.st_mode));
     input->descriptor = open(input->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (input->descriptor < 0)
-        return sonde__fail_errno(input->context, input->path, "be opened");
+        return fail_open(input);
     if (fstat(input->descriptor, &about) != 0)
         return sonde__fail_errno(input->context, input->path, "be examined");
     SONDE_TRY(check_kind(input->context, input->path, about.st_mode));

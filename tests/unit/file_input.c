@@ -2,6 +2,7 @@
 #include "failing.h"
 #include "folder.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -125,6 +126,31 @@ static sonde_status open_and_read(sonde_context *context, void *argument)
     return status;
 }
 
+static void too_many_open_files_are_told_with_the_limit(void **state)
+{
+    (void)state;
+    enum { LIMIT = 16 };
+    folder_write("ten", "0123456789", 10);
+    sonde_context *context = check_context();
+    sonde__input *inputs[LIMIT + 1] = {NULL};
+    struct rlimit before, low;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = before;
+    low.rlim_cur = LIMIT;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    sonde_status status = SONDE_OK;
+    for (int i = 0; i <= LIMIT && status == SONDE_OK; i++)
+        status = sonde__input_open(context, folder_path("ten"), &inputs[i]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    check_status(status, SONDE_ERROR_FILE);
+    const char *message = sonde_context_error(context)->message;
+    if (!strstr(message, "has 16 files open") || !strstr(message, "ulimit -n"))
+        fail_msg("'%s'", message);
+    for (int i = 0; i <= LIMIT; i++)
+        sonde__input_close(inputs[i]);
+    sonde_context_free(context);
+}
+
 static void refused_allocations_leave_nothing_behind(void **state)
 {
     (void)state;
@@ -139,6 +165,7 @@ int main(void)
         cmocka_unit_test(reads_are_exact_or_an_error),
         cmocka_unit_test(a_file_that_shrinks_is_truncated_where_it_ends_now),
         cmocka_unit_test(no_descriptor_stays_open),
+        cmocka_unit_test(too_many_open_files_are_told_with_the_limit),
         cmocka_unit_test(refused_allocations_leave_nothing_behind),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
