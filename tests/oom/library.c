@@ -89,6 +89,26 @@ static sonde_status spectrum(sonde_context *context, void *argument)
     return sonde_spectrum(context, &matrix, &options, &report, eigenvalues);
 }
 
+static sonde_status judged_values(sonde_context *context, void *argument)
+{
+    (void)argument;
+    const sonde_matrix matrix = {weights, SONDE_F32, ROWS, COLS, 0};
+    sonde_spectrum_options options;
+    sonde_spectrum_options_init(&options);
+    options.calibrate = false;
+    sonde_spectrum_report report;
+    sonde_spectrum_shape_report shape;
+    double values[ROWS];
+    sonde_status status = sonde_singular_values(context, &matrix, values);
+    for (int i = 0; i < ROWS && status == SONDE_OK; i++)
+        values[i] *= values[i] / COLS;
+    if (status == SONDE_OK)
+        status = sonde_spectrum_judge(context, values, ROWS, ROWS, COLS, &options, &report);
+    if (status == SONDE_OK)
+        status = sonde_spectrum_shape(context, values, ROWS, &report, &shape);
+    return status;
+}
+
 static sonde_status mastery(sonde_context *context, void *argument)
 {
     sonde_mastery_options options;
@@ -200,6 +220,23 @@ static void write_models(void)
     folder_write("model.safetensors.index.json", index, sizeof index - 1);
 }
 
+/* One matrix that has a spectrum. */
+static void write_matrix(void)
+{
+    static uint8_t bytes[8 + 128 + sizeof weights];
+    char header[129];
+    const int length =
+        snprintf(header, sizeof header,
+                 "{\"w\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[0,%zu]}}", ROWS,
+                 COLS, sizeof weights);
+    memset(bytes, ' ', sizeof bytes);
+    memset(bytes, 0, 8);
+    bytes[0] = 128;
+    memcpy(bytes + 8, header, (size_t)length);
+    memcpy(bytes + 8 + 128, weights, sizeof weights);
+    folder_write("matrix.safetensors", bytes, sizeof bytes);
+}
+
 static sonde_status list_and_read(sonde_model *model)
 {
     sonde_model_info info;
@@ -254,6 +291,30 @@ static sonde_status two_models(sonde_context *context, void *argument)
     return status;
 }
 
+static sonde_status survey(sonde_context *context, void *argument)
+{
+    sonde_model *model = NULL;
+    sonde_survey *made = NULL;
+    sonde_layer_spectrum layer;
+    sonde_survey_options options;
+    sonde_survey_options_init(&options);
+    options.spectrum.calibrate = false;
+    options.fast = *(const bool *)argument;
+    sonde_status status =
+        sonde_model_open(context, folder_path("matrix.safetensors"), NULL, &model);
+    if (status == SONDE_OK)
+        status = sonde_survey_run(context, model, &options, &made);
+    /* What a layer has no memory for is its skip, not the survey's end. */
+    for (size_t i = 0; status == SONDE_OK && i < sonde_survey_count(made); i++) {
+        status = sonde_survey_layer(made, i, &layer);
+        if (status == SONDE_OK && layer.skipped)
+            status = SONDE_ERROR_MEMORY;
+    }
+    sonde_survey_free(made);
+    sonde_model_close(model);
+    return status;
+}
+
 /* --- the tests --------------------------------------------------------------------------------- */
 
 static void head_gradient(void **state)
@@ -275,6 +336,7 @@ static void one_spectrum(void **state)
 {
     (void)state;
     assert_true(failing_run(spectrum, NULL) > 0);
+    assert_true(failing_run(judged_values, NULL) > 1);
 }
 
 static void mastery_of_dense_and_sparse_ids(void **state)
@@ -307,6 +369,15 @@ static void model_files(void **state)
     assert_true(failing_run(two_models, NULL) > 10);
 }
 
+static void surveys(void **state)
+{
+    (void)state;
+    bool fast[] = {false, true};
+    write_matrix();
+    for (int i = 0; i < 2; i++)
+        assert_true(failing_run(survey, &fast[i]) > 5);
+}
+
 static int begin(void **state)
 {
     return fill(state) || folder_make(state);
@@ -318,6 +389,7 @@ int main(void)
         cmocka_unit_test(head_gradient), cmocka_unit_test(keep_choice),
         cmocka_unit_test(one_spectrum),  cmocka_unit_test(mastery_of_dense_and_sparse_ids),
         cmocka_unit_test(a_steered_run), cmocka_unit_test(model_files),
+        cmocka_unit_test(surveys),
     };
     return cmocka_run_group_tests(tests, begin, folder_remove);
 }
