@@ -3,16 +3,17 @@
 
 #include <stdio.h>
 
-sonde__trend sonde__trend_of(const int64_t *epochs, const sonde_score *scores, size_t count)
+sonde__score_trend sonde__score_trend_of(const int64_t *epochs, const sonde_score *scores,
+                                         size_t count)
 {
-    sonde__trend trend = {.known = false, .best_epoch = -1};
+    sonde__score_trend trend = {.known = false, .best_epoch = -1};
     double best = 0;
     for (size_t i = 0; i < count; i++) {
         if (scores[i].validity != SONDE_VALID)
             continue;
         const double key = (double)-scores[i].direction * scores[i].value;
         if (!trend.known || key <= best) {
-            trend = (sonde__trend){.known = true, .best_epoch = epochs[i]};
+            trend = (sonde__score_trend){.known = true, .best_epoch = epochs[i]};
             best = key;
         } else {
             trend.since++;
@@ -21,12 +22,12 @@ sonde__trend sonde__trend_of(const int64_t *epochs, const sonde_score *scores, s
     return trend;
 }
 
-bool sonde__trend_confirms(const sonde__trend *trend, int confirm)
+bool sonde__score_trend_confirms(const sonde__score_trend *trend, int confirm)
 {
     return !trend->known || trend->since >= confirm;
 }
 
-void sonde__stop_withhold(const sonde__trend *trend, int confirm, sonde_decision *decision)
+void sonde__stop_withhold(const sonde__score_trend *trend, int confirm, sonde_decision *decision)
 {
     const char *const layer = decision->stop_layer;
     snprintf(decision->stop_reason, SONDE_REASON_MAX,

@@ -11,18 +11,19 @@
 
 #include "base/context.h"
 
-typedef struct sonde__trend {
+typedef struct sonde__score_trend {
     bool known;         /* false: there is no valid score */
     int64_t best_epoch; /* of the best score; the later of equal ones */
     int64_t since;      /* scored epochs after it */
-} sonde__trend;
+} sonde__score_trend;
 
-sonde__trend sonde__trend_of(const int64_t *epochs, const sonde_score *scores, size_t count);
+sonde__score_trend sonde__score_trend_of(const int64_t *epochs, const sonde_score *scores,
+                                         size_t count);
 
 /* `confirm` scored epochs, or more, have not been better. Always so where it is 0 or there is no
  * score: then the spectra decide alone. */
-bool sonde__trend_confirms(const sonde__trend *trend, int confirm);
+bool sonde__score_trend_confirms(const sonde__score_trend *trend, int confirm);
 /* Takes the advice out of the decision and says what it waits for. */
-void sonde__stop_withhold(const sonde__trend *trend, int confirm, sonde_decision *decision);
+void sonde__stop_withhold(const sonde__score_trend *trend, int confirm, sonde_decision *decision);
 
 #endif

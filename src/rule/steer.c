@@ -341,9 +341,10 @@ static void confirm_stop(sonde_steer *steer, sonde_decision *decision)
 {
     const series *list = &steer->series;
     const int confirm = steer->options.stop.confirm;
-    const sonde__trend trend = sonde__trend_of(list->epochs, list->scores[0], list->count);
+    const sonde__score_trend trend =
+        sonde__score_trend_of(list->epochs, list->scores[0], list->count);
     const bool alone = confirm == 0 || !trend.known;
-    if (steer->stop_epoch < 0 && !sonde__trend_confirms(&trend, confirm)) {
+    if (steer->stop_epoch < 0 && !sonde__score_trend_confirms(&trend, confirm)) {
         sonde__stop_withhold(&trend, confirm, decision);
         return;
     }
