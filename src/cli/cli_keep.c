@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "cli/interrupt.h"
 #include "cli/keep_table.h"
 #include "cli/live.h"
@@ -88,6 +89,7 @@ static sonde_status survey_one(sonde_context *context, const sonde__checkpoint *
     if (status == SONDE_OK) {
         table.path = checkpoint->path;
         table.epoch = checkpoint->epoch;
+        table.false_alarm = options->spectrum.false_alarm;
         sonde__trend_row_fill(&table, row);
         status = sonde__trend_add(trend, checkpoint->epoch, survey);
     }
@@ -108,8 +110,9 @@ static sonde_status survey_series(sonde__call *call, const sonde__series *series
     options.progress = sonde__survey_live_progress;
     options.progress_user = &live;
     table->rows = sonde__alloc_zero(call->context, series->count, sizeof *table->rows);
-    sonde_status status =
-        table->rows ? sonde__trend_create(call->context, NULL, &trend) : SONDE_ERROR_MEMORY;
+    sonde_status status = SONDE_ERROR_MEMORY;
+    if (table->rows)
+        status = sonde__trend_create(call->context, NULL, options.spectrum.false_alarm, &trend);
     for (size_t i = 0; i < series->count && status == SONDE_OK; i++) {
         live.model = sonde__page_name(series->checkpoints[i].path);
         live.number = i + 1;
@@ -125,6 +128,15 @@ static sonde_status survey_series(sonde__call *call, const sonde__series *series
     return status;
 }
 
+/* Checkpoints are not opened for their scores: one that is not there would have none. */
+static sonde_status check_all_there(sonde_context *context, const sonde__series *series)
+{
+    for (size_t i = 0; i < series->count; i++)
+        if (!sonde__path_exists(series->checkpoints[i].path))
+            return sonde__fail_errno(context, series->checkpoints[i].path, "be opened");
+    return SONDE_OK;
+}
+
 static int keep_folder(sonde__call *call, const sonde_keep_options *options, int wanted)
 {
     sonde__series series = {0};
@@ -133,6 +145,8 @@ static int keep_folder(sonde__call *call, const sonde_keep_options *options, int
     sonde__interrupt_install();
     sonde__interrupt_cancels(call->context);
     sonde_status status = sonde__cli_models(call, &series);
+    if (status == SONDE_OK)
+        status = check_all_there(call->context, &series);
     if (status == SONDE_OK)
         status = sonde__keep_table_of_series(call->context, &series, &table);
     if (status == SONDE_OK)

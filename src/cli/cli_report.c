@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "base/path.h"
+#include "cli/models.h"
 #include "report/report.h"
 
 static sonde_status tell_report(sonde__call *call, const char *path)
@@ -40,6 +41,9 @@ static int run_report(sonde__call *call)
 {
     char *in_run = NULL;
     const char *path = call->values.output;
+    if (path && sonde__cli_names_model(path))
+        return sonde__cli_usage(
+            "--output is \"%s\", the name of a model file; name another, as report.html", path);
     if (!path)
         path = in_run = sonde__path_join(call->context, call->positional, "report.html");
     sonde_status status = path ? write_report(call, path) : SONDE_ERROR_MEMORY;

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/path.h"
 #include "base/thread.h"
@@ -59,6 +60,21 @@ static int set_convolution(work *job)
     return sonde__cli_usage("--conv is \"%s\"; it takes pooled, flat or slices", wanted);
 }
 
+/* alpha / rank, where the file does not tell it. */
+static int set_adapter_scale(work *job)
+{
+    const char *wanted = job->call->values.adapter_scale;
+    double scale = 0;
+    if (!wanted)
+        return SONDE__EXIT_DONE;
+    if (!sonde__parse_double(wanted, &scale) || !isfinite(scale) || scale == 0)
+        return sonde__cli_usage("--adapter-scale is \"%s\"; it takes a number other than 0, as 2 "
+                                "for alpha 16 and rank 8",
+                                wanted);
+    job->options.adapter_scale = scale;
+    return SONDE__EXIT_DONE;
+}
+
 static int set_options(work *job)
 {
     const sonde__values *values = &job->call->values;
@@ -73,7 +89,36 @@ static int set_options(work *job)
         return sonde__cli_usage("--false-alarm is \"%s\"; it takes a rate between 0 and 1",
                                 values->false_alarm);
     job->options.spectrum.false_alarm = rate;
-    return set_convolution(job);
+    const int exit_status = set_adapter_scale(job);
+    return exit_status == SONDE__EXIT_DONE ? set_convolution(job) : exit_status;
+}
+
+/* A typing error must not cost a model: --csv and --html replace what is there. */
+static int check_output(const work *job, const char *option, const char *output)
+{
+    struct stat to, from;
+    if (!output)
+        return SONDE__EXIT_DONE;
+    if (sonde__cli_names_model(output))
+        return sonde__cli_usage(
+            "%s is \"%s\", the name of a model file; name another, as spectra.html", option,
+            output);
+    const bool there = stat(output, &to) == 0;
+    for (size_t i = 0; there && i < job->series.count; i++)
+        if (stat(job->series.checkpoints[i].path, &from) == 0 && from.st_dev == to.st_dev &&
+            from.st_ino == to.st_ino)
+            return sonde__cli_usage("%s would write over %s, a model that is read; name another "
+                                    "file",
+                                    option, output);
+    return SONDE__EXIT_DONE;
+}
+
+static int check_outputs(const work *job)
+{
+    const sonde__values *values = &job->call->values;
+    const int exit_status = check_output(job, "--csv", values->csv);
+    return exit_status == SONDE__EXIT_DONE ? check_output(job, "--html", values->html)
+                                           : exit_status;
 }
 
 /* ---- one model ------------------------------------------------------------------------------- */
@@ -122,6 +167,7 @@ static sonde_status survey_model(work *job, const sonde__checkpoint *checkpoint)
     if (status != SONDE_OK)
         return status;
     job->table.path = checkpoint->path;
+    job->table.base = job->call->values.base;
     job->table.epoch = job->trend ? checkpoint->epoch : -1;
     job->table.complete = !cut;
     job->table.fast = job->options.fast;
@@ -217,7 +263,7 @@ static void print_trend(const sonde__paper *paper, const work *job, const sonde_
     fputc('\n', paper->to);
     sonde__paper_wrapped(paper, legend, 0);
     fputc('\n', paper->to);
-    sonde__words_series_stop(stop, job->row_count, &words);
+    sonde__words_series_stop(stop, job->rows, job->row_count, &words);
     sonde__paper_words(paper, &words);
 }
 
@@ -272,7 +318,8 @@ static sonde_status prepare(work *job)
         SONDE_TRY(sonde_model_open(job->context, job->call->values.base, NULL, &job->base));
     job->options.base = job->base;
     if (job->series.count > 1)
-        SONDE_TRY(sonde__trend_create(job->context, NULL, &job->trend));
+        SONDE_TRY(sonde__trend_create(job->context, NULL, job->options.spectrum.false_alarm,
+                                      &job->trend));
     job->rows = sonde__alloc_zero(job->context, job->series.count, sizeof *job->rows);
     return job->rows ? SONDE_OK : SONDE_ERROR_MEMORY;
 }
@@ -322,8 +369,11 @@ static int run_spectrum(sonde__call *call)
     sonde__csv_head(&job.csv);
     sonde_status status = prepare(&job);
     if (status == SONDE_OK)
+        exit_status = check_outputs(&job);
+    if (status == SONDE_OK && exit_status == SONDE__EXIT_DONE)
         status = survey_all(&job);
-    exit_status = finish(&job, status);
+    if (exit_status == SONDE__EXIT_DONE)
+        exit_status = finish(&job, status);
     clean(&job);
     return exit_status;
 }
@@ -342,6 +392,10 @@ static const sonde__option options[] = {
      offsetof(sonde__values, conv)},
     {SONDE__OPTION_TEXT, "base", 0, "MODEL",
      "for a LoRA adapter: spectra of this model plus the adapter", offsetof(sonde__values, base)},
+    {SONDE__OPTION_TEXT, "adapter-scale", 0, "X",
+     "what a LoRA adapter's product is multiplied by: alpha / rank, which peft keeps in "
+     "adapter_config.json [as the file tells, else 1]",
+     offsetof(sonde__values, adapter_scale)},
     {SONDE__OPTION_TEXT, "false-alarm", 0, "RATE",
      "how often a random matrix may be over its threshold [0.01]",
      offsetof(sonde__values, false_alarm)},

@@ -110,6 +110,25 @@ static void print_signal(const sonde__paper *paper, const sonde__keep_table *tab
     sonde__paper_wrapped(paper, line, 18);
 }
 
+/* One line for all where none applies, and for the same reason. */
+static void print_signals(const sonde__paper *paper, const sonde__keep_table *table)
+{
+    const sonde__signal *first = &table->signals[0];
+    bool same = true;
+    for (int i = 0; i < SONDE__SIGNALS; i++)
+        same = same && !table->signals[i].usable &&
+               strcmp(table->signals[i].why_not, first->why_not) == 0;
+    if (same) {
+        char line[512];
+        snprintf(line, sizeof line, "do not apply: %.400s", first->why_not);
+        fprintf(paper->to, "  %-15s ", "scores");
+        sonde__paper_wrapped(paper, line, 18);
+        return;
+    }
+    for (int i = 0; i < SONDE__SIGNALS; i++)
+        print_signal(paper, table, i);
+}
+
 static void print_spectra(const sonde__paper *paper, const sonde__keep_table *table)
 {
     char line[SONDE_LAYER_NAME_MAX + 256];
@@ -123,7 +142,7 @@ static void print_spectra(const sonde__paper *paper, const sonde__keep_table *ta
     else if (table->stop->worst_ratio > 0)
         snprintf(line, sizeof line, "rank nothing; stopping was not advised up to the last epoch");
     else
-        snprintf(line, sizeof line, "do not apply: no layer can be judged");
+        snprintf(line, sizeof line, "do not apply. %.300s", table->stop->stop_reason);
     fprintf(paper->to, "  %-15s ", "spectra");
     sonde__paper_wrapped(paper, line, 18);
 }
@@ -187,8 +206,7 @@ void sonde__print_keep(const sonde__paper *paper, const sonde__keep_table *table
         any = any || table->signals[i].usable;
     if (any && table->count)
         print_checkpoints(paper, table);
-    for (int i = 0; i < SONDE__SIGNALS; i++)
-        print_signal(paper, table, i);
+    print_signals(paper, table);
     print_spectra(paper, table);
     fputc('\n', paper->to);
     print_answer(paper, table);

@@ -1,6 +1,8 @@
 /* From names on the command line to model files; see models.h. */
 #include "cli/models.h"
 
+#include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/path.h"
@@ -43,4 +45,17 @@ sonde_status sonde__cli_models(sonde__call *call, sonde__series *series)
         return of_folder(context, path, series);
     return sonde__series_of_paths(context, (const char *const *)call->positionals,
                                   (size_t)call->positional_count, series);
+}
+
+bool sonde__cli_names_model(const char *path)
+{
+    static const char *const endings[] = {".safetensors", ".pt",  ".pth",  ".bin",       ".ckpt",
+                                          ".npy",         ".npz", ".gguf", ".index.json"};
+    const size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        const size_t end = strlen(endings[i]);
+        if (length >= end && strcasecmp(path + length - end, endings[i]) == 0)
+            return true;
+    }
+    return false;
 }

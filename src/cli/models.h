@@ -12,4 +12,7 @@
  */
 sonde_status sonde__cli_models(sonde__call *call, sonde__series *series);
 
+/* Whether a file's name has the ending of a model: reports and tables are not written there. */
+bool sonde__cli_names_model(const char *path);
+
 #endif

@@ -57,7 +57,7 @@ static void law_fields(fields *all, const sonde__survey_row *row)
     const bool any =
         !row->layer.skipped && r->validity != SONDE_NOT_FINITE && r->validity != SONDE_OUT_OF_RANGE;
     const bool valid = any && r->validity == SONDE_VALID;
-    const bool law = any && r->validity != SONDE_TOO_FEW && r->validity != SONDE_DEGENERATE;
+    const bool law = row->lawful;
     add_text(all, "validity", row->layer.skipped ? NULL : sonde_validity_sentence(r->validity));
     add_text(all, "type", valid ? sonde_spectrum_type_name(r->type) : NULL);
     add_count(all, "rows", any, r->rows);
@@ -88,9 +88,7 @@ static void law_fields(fields *all, const sonde__survey_row *row)
 static void shape_fields(fields *all, const sonde__survey_row *row)
 {
     const sonde_spectrum_shape_report *s = &row->layer.shape;
-    const sonde_spectrum_report *r = &row->layer.report;
-    const bool any = !row->layer.skipped && r->validity != SONDE_NOT_FINITE &&
-                     r->validity != SONDE_OUT_OF_RANGE && r->largest > 0;
+    const bool any = row->shaped;
     const bool tail = isfinite(row->alpha);
     add_text(all, "power_law", row->layer.skipped ? NULL : sonde_validity_sentence(s->power_law));
     add_number(all, "alpha", tail, s->alpha);

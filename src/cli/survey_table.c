@@ -12,7 +12,7 @@
 #include "cli/verb.h"
 #include "report/words_survey.h"
 
-enum { COLUMNS = 9, CELL = 64, NAME_LEAST = 16, REASONS_SHOWN = 8, NAME = 512 };
+enum { COLUMNS = 9, CELL = 64, REASONS_SHOWN = 8, NOTES_SHOWN = 8, NAME = 512 };
 
 typedef enum column {
     SHAPE,
@@ -37,8 +37,11 @@ typedef struct layout {
 static const char *const headers[COLUMNS] = {"shape", "aspect", "type",   "spikes", "ratio",
                                              "alpha", "D",      "stable", "effect"};
 
-/* The order in which columns are given up. */
-static const column dispensable[] = {ASPECT, EFFECTIVE, DISTANCE, STABLE, SHAPE};
+/* The order in which columns are given up, and up to which width of names they are. */
+static const struct {
+    column which;
+    int name;
+} dispensable[] = {{ASPECT, 48}, {EFFECTIVE, 36}, {DISTANCE, 24}, {STABLE, 24}, {SHAPE, 24}};
 
 /* ---- cells ----------------------------------------------------------------------------------- */
 
@@ -71,7 +74,9 @@ static void layer_cell(const sonde__survey_row *row, column which, char *cell)
         snprintf(cell, CELL, "%s", sonde_spectrum_type_name(layer->report.type));
         break;
     case SPIKES:
-        snprintf(cell, CELL, "%d", layer->report.spikes);
+        snprintf(cell, CELL, "-");
+        if (row->lawful)
+            snprintf(cell, CELL, "%d", layer->report.spikes);
         break;
     case RATIO:
         short_number(row->ratio, cell);
@@ -85,10 +90,10 @@ static void layer_cell(const sonde__survey_row *row, column which, char *cell)
             snprintf(cell, CELL, "%.3f", layer->shape.ks_distance);
         break;
     case STABLE:
-        short_number(layer->shape.stable_rank, cell);
+        short_number(row->shaped ? layer->shape.stable_rank : (double)NAN, cell);
         break;
     case EFFECTIVE:
-        short_number(layer->shape.effective_rank, cell);
+        short_number(row->shaped ? layer->shape.effective_rank : (double)NAN, cell);
         break;
     }
 }
@@ -173,10 +178,11 @@ static layout plan_table(const sonde__paper *paper, const sonde__survey_table *t
             plan.width[j] = wide > plan.width[j] ? wide : plan.width[j];
         }
     }
-    const int wanted = plan.name < NAME_LEAST + 8 ? plan.name : NAME_LEAST + 8;
-    for (size_t i = 0; i < sizeof dispensable / sizeof dispensable[0]; i++)
+    for (size_t i = 0; i < sizeof dispensable / sizeof dispensable[0]; i++) {
+        const int most = dispensable[i].name, wanted = plan.name < most ? plan.name : most;
         if (paper->width - wide_rest(&plan) < wanted)
-            plan.shown[dispensable[i]] = false;
+            plan.shown[dispensable[i].which] = false;
+    }
     const int room = paper->width - wide_rest(&plan);
     plan.name = room < plan.name ? room : plan.name;
     plan.name = plan.name < 4 ? 4 : plan.name;
@@ -237,9 +243,10 @@ static void print_head(const sonde__paper *paper, const sonde__survey_table *tab
     sonde__words_bytes(table->info.file_bytes, size, sizeof size);
     sonde__words_duration(table->seconds, took, sizeof took);
     snprintf(line, sizeof line,
-             "%s: %s, %s, %s numbers; %zu of %zu tensors and slices have a spectrum; %s%s",
-             table->path, sonde_model_kind_name(table->info.kind), size, numbers, table->spectra,
-             table->count, took, table->complete ? "" : " (interrupted)");
+             "%s%s%s: %s, %s, %s numbers; %zu of %zu tensors and slices have a spectrum; %s%s",
+             table->path, table->base ? " on top of " : "", table->base ? table->base : "",
+             sonde_model_kind_name(table->info.kind), size, numbers, table->spectra, table->count,
+             took, table->complete ? "" : " (interrupted)");
     sonde__paper_wrapped(paper, line, 0);
     fputc('\n', paper->to);
 }
@@ -262,6 +269,31 @@ static void print_reasons(const sonde__paper *paper, const sonde__survey_table *
     if (count > REASONS_SHOWN)
         fprintf(paper->to, "        and %zu other reasons\n", count - REASONS_SHOWN);
     sonde__free(table->context, reasons);
+}
+
+/* What is to be known about numbers that are there, each note once: the scale of an adapter. */
+static void print_notes(const sonde__paper *paper, const sonde__survey_table *table)
+{
+    const char *told[NOTES_SHOWN];
+    int count = 0;
+    for (size_t i = 0; i < table->count && count < NOTES_SHOWN; i++) {
+        const sonde_layer_spectrum *layer = &table->rows[i].layer;
+        char line[512];
+        bool known = layer->skipped || !layer->note;
+        for (int j = 0; j < count && !known; j++)
+            known = strcmp(told[j], layer->note) == 0;
+        if (known)
+            continue;
+        size_t same = 0;
+        for (size_t j = i; j < table->count; j++) {
+            const sonde_layer_spectrum *other = &table->rows[j].layer;
+            same += !other->skipped && other->note && strcmp(other->note, layer->note) == 0;
+        }
+        told[count++] = layer->note;
+        snprintf(line, sizeof line, "%.480s", layer->note);
+        fprintf(paper->to, "%s%6zu  ", count == 1 ? "\nNotes\n" : "", same);
+        sonde__paper_wrapped(paper, line, 8);
+    }
 }
 
 static void print_skipped(const sonde__paper *paper, const sonde__survey_table *table)
@@ -313,6 +345,7 @@ void sonde__print_survey(const sonde__paper *paper, const sonde__survey_table *t
     print_head(paper, table);
     if (table->spectra)
         print_rows(paper, table);
+    print_notes(paper, table);
     print_reasons(paper, table, all);
     if (all)
         print_skipped(paper, table);

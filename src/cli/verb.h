@@ -17,7 +17,7 @@ enum { SONDE__EXIT_DONE = 0, SONDE__EXIT_FAILED = 1, SONDE__EXIT_USAGE = 2 };
 /* Values of all verbs' own options; each verb lists those it takes. */
 typedef struct sonde__values {
     const char *run, *output, *folder;
-    const char *layers, *conv, *base, *csv, *html, *false_alarm, *keep_by, *window;
+    const char *layers, *conv, *base, *csv, *html, *false_alarm, *keep_by, *window, *adapter_scale;
     int64_t epochs, threads, memory;
     bool json, quiet, all, fast, spectra, held, force;
 } sonde__values;

@@ -35,10 +35,12 @@ void sonde__series_free(sonde__series *series);
 sonde_status sonde__series_probe(const sonde__series *series, size_t index,
                                  sonde_head_report *report);
 
-/* The stop rule over surveys of one model at ascending epochs; what it advises. */
+/* The stop rule over surveys of one model at ascending epochs; what it advises. Excesses that chance
+ * explains at the surveys' rate of false alarms, or the error of estimates, do not count; nor is there
+ * advice where the surveys are of different layers. */
 typedef struct sonde__trend sonde__trend;
 sonde_status sonde__trend_create(sonde_context *context, const sonde_stop_options *options,
-                                 sonde__trend **trend);
+                                 double false_alarm, sonde__trend **trend);
 void sonde__trend_free(sonde__trend *trend);
 /* Layers of the survey that have a threshold, as observed at `epoch`. */
 sonde_status sonde__trend_add(sonde__trend *trend, int64_t epoch, const sonde_survey *survey);

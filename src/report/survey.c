@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/judge.h"
+
 enum { TAIL_LEAST = 20 };
 static const double largest_distance = 0.1;
 
@@ -17,27 +19,21 @@ bool sonde__tail_fits(const sonde_spectrum_report *report, const sonde_spectrum_
            shape->ks_distance <= largest_distance;
 }
 
-/* An estimated spectrum can be over its threshold by its error alone: the distance is taken to be off
- * by as much as the distribution function may be. */
-static bool within_error(const sonde_layer_spectrum *layer)
-{
-    const sonde_spectrum_report *report = &layer->report;
-    if (!(layer->error_bound > 0) || !(report->distance > 0))
-        return false;
-    const double least = report->statistic * (1 - layer->error_bound / report->distance);
-    return least <= report->threshold_calibrated;
-}
-
 static void judge_row(sonde__survey_row *row)
 {
     const sonde_layer_spectrum *layer = &row->layer;
     const sonde_spectrum_report *report = &layer->report;
-    row->ratio = row->alpha = (double)NAN;
+    const sonde__judgement judgement = sonde__judge_layer(layer);
+    row->alpha = (double)NAN;
+    row->ratio = judgement.ratio;
+    row->over = judgement.over;
     if (layer->skipped)
         return;
-    if (report->validity == SONDE_VALID && report->threshold_calibrated > 0)
-        row->ratio = report->statistic / report->threshold_calibrated;
-    row->over = row->ratio > 1 && !within_error(layer);
+    const bool finite =
+        report->validity != SONDE_NOT_FINITE && report->validity != SONDE_OUT_OF_RANGE;
+    row->shaped = finite && report->largest > 0;
+    row->lawful =
+        finite && report->validity != SONDE_TOO_FEW && report->validity != SONDE_DEGENERATE;
     row->collapsed = report->type == SONDE_SPECTRUM_RANK_COLLAPSE;
     if (layer->shape.power_law != SONDE_VALID)
         return;
@@ -189,6 +185,7 @@ void sonde__trend_row_fill(const sonde__survey_table *table, sonde__trend_row *r
                               .judged = table->judged,
                               .over = table->over,
                               .fits = table->fits,
+                              .false_alarm = table->false_alarm,
                               .mean_alpha = table->mean_alpha,
                               .worst_ratio = worst ? worst->ratio : (double)NAN};
     if (worst)

@@ -2,8 +2,8 @@
  * The spectra of one model as the page and the command see them: the layers of a survey with what
  * is remarkable about each, and the totals.
  *
- * Nothing here decides anything. A layer is over when its statistic is above the calibrated
- * threshold; its exponent is judged only where the power law fits (see sonde__tail_fits).
+ * Nothing here decides anything. Whether a layer is over its calibrated threshold is judged in
+ * model/judge.h; its exponent is judged only where the power law fits (see sonde__tail_fits).
  */
 #ifndef SONDE_REPORT_SURVEY_H
 #define SONDE_REPORT_SURVEY_H
@@ -15,6 +15,8 @@ typedef struct sonde__survey_row {
     double ratio;               /* statistic over threshold; NaN where that says nothing */
     double alpha;               /* NaN where there is no power law */
     bool over;                  /* ratio above 1, and not by the error of an estimate alone */
+    bool lawful;                /* spikes and edge say something */
+    bool shaped;                /* ranks and norms say something: finite, and not all zero */
     bool fits;                  /* the power law describes the tail */
     bool odd_tail;              /* fits, and alpha is outside 2 to 6 */
     bool collapsed;             /* over a tenth of the spectrum is near zero */
@@ -23,6 +25,7 @@ typedef struct sonde__survey_row {
 typedef struct sonde__survey_table {
     sonde_context *context;
     const char *path; /* as the user named the model */
+    const char *base; /* of an adapter: the model it is added to, or NULL */
     int64_t epoch;    /* -1: not one of a series */
     bool complete;    /* false: interrupted */
     bool fast;
@@ -70,6 +73,7 @@ typedef struct sonde__trend_row {
     int64_t epoch;
     bool complete;
     size_t spectra, judged, over, fits;
+    double false_alarm;
     double mean_alpha, worst_ratio; /* NaN: none */
     char worst_layer[SONDE_LAYER_NAME_MAX];
 } sonde__trend_row;

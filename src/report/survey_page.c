@@ -40,7 +40,7 @@ static void page_words(sonde__text *text, const sonde__survey_page *page)
     sonde__warnings warnings;
     sonde__text_add(text, page->stop ? "<div class=\"cards four\">\n" : "<div class=\"cards\">\n");
     if (page->stop) {
-        sonde__words_series_stop(page->stop, page->row_count, &words);
+        sonde__words_series_stop(page->stop, page->rows, page->row_count, &words);
         sonde__page_card(text, &words, NULL);
     }
     sonde__words_law(page->table, &words);
@@ -156,16 +156,16 @@ static void layer_row(sonde__text *text, const sonde__survey_row *row)
     sonde__table_text(text, "text", sonde_number_name(layer->number));
     sonde__table_number(text, "%.2f", r->aspect);
     sonde__table_text(text, "text", sonde_spectrum_type_name(r->type));
-    sonde__table_number(text, "%.0f", r->spikes);
+    sonde__table_number(text, "%.0f", row->lawful ? r->spikes : none);
     sonde__table_number(text, "%.4g", judged ? r->statistic : none);
     sonde__table_number(text, "%.4g", judged ? r->threshold_calibrated : none);
     sonde__table_number(text, "%.2f", row->ratio);
-    sonde__table_number(text, "%.2f", layer->shape.edge_margin);
+    sonde__table_number(text, "%.2f", row->lawful ? layer->shape.edge_margin : none);
     sonde__table_number(text, "%.2f", row->alpha);
     sonde__table_number(text, "%.4g", tail ? layer->shape.ks_distance : none);
     sonde__table_number(text, "%.0f", tail ? (double)layer->shape.tail : none);
-    sonde__table_number(text, "%.4g", layer->shape.stable_rank);
-    sonde__table_number(text, "%.4g", layer->shape.effective_rank);
+    sonde__table_number(text, "%.4g", row->shaped ? layer->shape.stable_rank : none);
+    sonde__table_number(text, "%.4g", row->shaped ? layer->shape.effective_rank : none);
     sonde__table_number(text, "%.4g", r->spectral);
     sonde__table_number(text, "%.4g", r->frobenius);
     sonde__table_text(text, "text", verdict_of(row));

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/judge.h"
+
 enum { NAME_SHOWN = 96 };
 
 static const char *plural(size_t count)
@@ -36,6 +38,24 @@ static bool is_collapsed(const sonde__survey_row *row)
     return row->collapsed;
 }
 
+static bool is_not_finite(const sonde__survey_row *row)
+{
+    return !row->layer.skipped && row->layer.report.validity == SONDE_NOT_FINITE;
+}
+
+static bool is_zero(const sonde__survey_row *row)
+{
+    return !row->layer.skipped && row->layer.report.validity == SONDE_DEGENERATE &&
+           row->layer.report.largest == 0;
+}
+
+/* Of an adapter alone: its product has no bulk. */
+static bool is_low_rank_product(const sonde__survey_row *row)
+{
+    return row->layer.skipped ||
+           (row->layer.kind == SONDE_LAYER_LORA && row->layer.report.validity == SONDE_DEGENERATE);
+}
+
 static size_t list_names(const sonde__survey_table *table, row_test test, char *text, size_t size)
 {
     size_t found = 0, used = 0;
@@ -64,55 +84,67 @@ static void law_worst(const sonde__survey_table *table, sonde__words *words)
                      plural((size_t)worst->layer.report.spikes));
 }
 
-/* Layers over their threshold that chance explains: no more than 2.5 standard deviations above the
- * expected number, and none far out. */
-static bool is_chance(const sonde__survey_table *table, double expected)
+static void law_unknown(const sonde__survey_table *table, sonde__words *words)
 {
-    return table->over > 0 && (double)table->over <= expected + 2.5 * sqrt(expected) &&
-           table->rows[table->worst].ratio < 1.3;
+    bool adapter = table->spectra > 0;
+    for (size_t i = 0; i < table->count; i++)
+        adapter = adapter && is_low_rank_product(&table->rows[i]);
+    words->tone = SONDE__TONE_UNSURE;
+    snprintf(words->answer, sizeof words->answer, "No answer");
+    snprintf(words->sure, sizeof words->sure, "No layer can be judged");
+    sonde__words_add(words, "%s",
+                     adapter ? "An adapter's products are of low rank and have no bulk to compare "
+                               "with random matrices: read stable and effective rank against the "
+                               "rank, or look at base and adapter together."
+                     : table->spectra   ? "Every matrix is too small, of too low a rank or not "
+                                          "finite for the comparison with random matrices."
+                     : !table->complete ? "No layer was finished."
+                     : table->count     ? "No layer has a spectrum, for the reasons told."
+                                        : "The model holds no tensors.");
+}
+
+static void law_meaning(const sonde__survey_table *table, bool by_chance, sonde__words *words)
+{
+    if (by_chance)
+        sonde__words_add(words, "So few, and by so little, are what random matrices give: nothing "
+                                "says that training has reshaped any bulk.");
+    else if (table->over)
+        sonde__words_add(words,
+                         "Their bulk is not that of independent random weights. Where training "
+                         "began with such, it has changed more than a few directions; that does "
+                         "not say that it did harm. Whether it is time to stop is read off a "
+                         "series: `sonde spectrum FOLDER`.");
+    else
+        sonde__words_add(words, "No bulk can be told from random weights: what training has learnt "
+                                "is seen in the spikes alone. Small layers are judged with little "
+                                "power, so that this is no proof.");
 }
 
 void sonde__words_law(const sonde__survey_table *table, sonde__words *words)
 {
     *words = (sonde__words){.topic = "Law", .question = "Where has training reshaped the weights?"};
     if (table->judged == 0) {
-        words->tone = SONDE__TONE_UNSURE;
-        snprintf(words->answer, sizeof words->answer, "No answer");
-        snprintf(words->sure, sizeof words->sure, "No layer can be judged");
-        sonde__words_add(words, "%s",
-                         table->spectra     ? "Every matrix is too small, of too low a rank or not "
-                                              "finite for the comparison with random matrices."
-                         : !table->complete ? "No layer was finished."
-                         : table->count     ? "No layer has a spectrum, for the reasons told."
-                                            : "The model holds no tensors.");
+        law_unknown(table, words);
         return;
     }
-    const double chance = table->false_alarm * (double)table->judged;
     if (table->over)
         snprintf(words->answer, sizeof words->answer,
                  "%zu of %zu judged layer%s left the random-matrix law", table->over, table->judged,
-                 table->judged == 1 ? " has" : "s have");
+                 table->judged == 1 ? " has"
+                 : table->over == 1 ? "s has"
+                                    : "s have");
     else
         snprintf(words->answer, sizeof words->answer,
                  "None of %zu judged layer%s has left the random-matrix law", table->judged,
                  plural(table->judged));
-    const bool by_chance = is_chance(table, chance);
+    const bool by_chance = sonde__chance_explains(
+        table->judged, table->over, table->rows[table->worst].ratio, table->false_alarm);
     words->tone = table->over && !by_chance ? SONDE__TONE_CARE : SONDE__TONE_SURE;
     snprintf(words->sure, sizeof words->sure,
-             "By chance alone %.3g would have (false-alarm rate %g a layer)", chance,
-             table->false_alarm);
+             "By chance alone %.3g would have (false-alarm rate %g a layer)",
+             table->false_alarm * (double)table->judged, table->false_alarm);
     law_worst(table, words);
-    if (by_chance)
-        sonde__words_add(words, "So few, and by so little, are what random matrices give: nothing "
-                                "says that training has reshaped any bulk.");
-    else if (table->over)
-        sonde__words_add(words,
-                         "That says training has changed the bulk of these weights, not only "
-                         "added directions; it does not say that it did harm. Whether it is time "
-                         "to stop is read off a series: `sonde spectrum FOLDER`.");
-    else
-        sonde__words_add(words, "What training has learnt stands in the spikes; the bulk is as "
-                                "random as at the start. Nothing here speaks of over-training.");
+    law_meaning(table, by_chance, words);
 }
 
 void sonde__words_tails(const sonde__survey_table *table, sonde__words *words)
@@ -131,7 +163,7 @@ void sonde__words_tails(const sonde__survey_table *table, sonde__words *words)
     snprintf(words->answer, sizeof words->answer,
              "alpha %.2f on average where a power law fits: %zu of %zu layers", table->mean_alpha,
              table->fits, table->spectra);
-    words->tone = table->odd_tails ? SONDE__TONE_CARE : SONDE__TONE_SURE;
+    words->tone = table->odd_tails ? SONDE__TONE_CARE : SONDE__TONE_PLAIN;
     if (table->odd_tails == 0)
         sonde__words_add(words, "Every exponent that can be read lies between 2 and 6.");
     if (list_names(table, is_low, names, sizeof names))
@@ -168,6 +200,37 @@ void sonde__words_rank(const sonde__survey_table *table, sonde__words *words)
                             "padding, or a matrix that was made of low rank on purpose.");
 }
 
+/* Weights that no working network has. */
+static void warn_of_broken(const sonde__survey_table *table, sonde__warnings *warnings)
+{
+    char names[400];
+    size_t count = list_names(table, is_not_finite, names, sizeof names);
+    if (count)
+        sonde__words_warn(warnings,
+                          "%zu layer%s NaN or infinity: %s. A network that uses %s gives no sound "
+                          "output.",
+                          count, count == 1 ? " holds" : "s hold", names,
+                          count == 1 ? "it" : "them");
+    count = list_names(table, is_zero, names, sizeof names);
+    if (count)
+        sonde__words_warn(warnings, "%zu layer%s all zero: %s.", count,
+                          count == 1 ? " is" : "s are", names);
+}
+
+static void warn_of_fast(const sonde__survey_table *table, sonde__warnings *warnings)
+{
+    if (table->fast && table->error_bound > 0)
+        sonde__words_warn(
+            warnings,
+            "Fast: eigenvalues are estimates, their cumulative distribution off by up to %.2g. A "
+            "layer counts as over its threshold only where that error cannot explain it; spikes "
+            "near the edge, alpha and ranks are rough. Drop --fast for every eigenvalue.",
+            table->error_bound);
+    else if (table->fast && table->spectra)
+        sonde__words_warn(warnings, "--fast changed nothing: every matrix is small enough for all "
+                                    "of its eigenvalues.");
+}
+
 void sonde__words_survey_warnings(const sonde__survey_table *table, sonde__warnings *warnings)
 {
     char names[400];
@@ -177,14 +240,9 @@ void sonde__words_survey_warnings(const sonde__survey_table *table, sonde__warni
                           "Interrupted: this is a part of the model, %zu of %zu tensors were "
                           "looked at or found to have no spectrum.",
                           table->spectra, table->count);
-    if (table->fast)
-        sonde__words_warn(
-            warnings,
-            "Fast: eigenvalues are estimates, their cumulative distribution off by up "
-            "to %.2g. A layer counts as over its threshold only where that error "
-            "cannot explain it. Drop --fast for every eigenvalue.",
-            table->error_bound);
-    if (table->spectra > table->judged)
+    warn_of_broken(table, warnings);
+    warn_of_fast(table, warnings);
+    if (table->judged && table->spectra > table->judged)
         sonde__words_warn(warnings,
                           "%zu of %zu spectra cannot be compared with random matrices: too small, "
                           "of too low a rank, or not finite.",
@@ -198,9 +256,29 @@ void sonde__words_survey_warnings(const sonde__survey_table *table, sonde__warni
 
 /* ---- a series -------------------------------------------------------------------------------- */
 
-void sonde__words_series_stop(const sonde_decision *decision, size_t count, sonde__words *words)
+/* Of the checkpoints in between that have layers over their threshold. */
+static size_t count_chance(const sonde__trend_row *rows, size_t count)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += sonde__chance_explains(rows[i].judged, rows[i].over, rows[i].worst_ratio,
+                                        rows[i].false_alarm);
+    return found;
+}
+
+static size_t count_judged(const sonde__trend_row *rows, size_t count)
+{
+    size_t judged = 0;
+    for (size_t i = 0; i < count; i++)
+        judged += rows[i].judged;
+    return judged;
+}
+
+void sonde__words_series_stop(const sonde_decision *decision, const sonde__trend_row *rows,
+                              size_t count, sonde__words *words)
 {
     *words = (sonde__words){.topic = "Stop", .question = "Was more training worth it?"};
+    const size_t chance = count_chance(rows, count);
     if (decision->stop_advised) {
         words->tone = SONDE__TONE_CARE;
         snprintf(words->answer, sizeof words->answer, "Advised at epoch %" PRId64,
@@ -215,13 +293,21 @@ void sonde__words_series_stop(const sonde_decision *decision, size_t count, sond
     words->tone = judged ? SONDE__TONE_SURE : SONDE__TONE_UNSURE;
     snprintf(words->answer, sizeof words->answer, "%s", judged ? "Not advised" : "No answer");
     if (!judged)
-        snprintf(words->sure, sizeof words->sure, "No layer can be judged");
+        snprintf(words->sure, sizeof words->sure, "%s",
+                 count_judged(rows, count) ? "The files do not hold the same layers"
+                                           : "No layer can be judged");
     sonde__words_add(words, "%s", decision->stop_reason);
     if (judged && decision->worst_layer[0])
         sonde__words_add(words, "Closest to its threshold is layer %s, at %.0f %% of it.",
                          decision->worst_layer, 100 * decision->worst_ratio);
+    if (judged && chance)
+        sonde__words_add(words,
+                         "At %zu checkpoint%s so few layers are over their threshold, and by so "
+                         "little, that chance explains it: they do not count.",
+                         chance, plural(chance));
     if (count < 5)
-        sonde__words_add(words, "%zu checkpoint%s make a short series.", count, plural(count));
+        sonde__words_add(words, "%zu checkpoint%s a short series.", count,
+                         count == 1 ? " makes" : "s make");
 }
 
 void sonde__words_series_keep(const sonde_keep_choice *choice, const char *by, const char *file,

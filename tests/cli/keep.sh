@@ -60,6 +60,11 @@ assert not any(signal["applies"] for signal in answer["signals"])
 assert answer["checkpoints"][7]["layers_over"] == 1
 PYTHON
 
+# What is not there is told, not taken for a checkpoint without a probe.
+run 1 keep missing.pt
+one_error_line
+says err 'missing.pt'
+
 # A damaged side file is told, not left out silently.
 make_model series run 8
 head -c 300 run/epoch-02.probe.npz >cut && mv cut run/epoch-02.probe.npz

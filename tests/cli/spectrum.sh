@@ -58,6 +58,43 @@ run 2 spectrum model.safetensors --layers 'nothing*'
 one_error_line
 says err 'nothing*'
 
+# A page or a table never replaces a model, neither one that is read nor one that is named like one.
+cp model.safetensors before
+cp model.safetensors odd-name
+for output in model.safetensors other.pt; do
+    for option in --csv --html; do
+        run 2 spectrum model.safetensors $option $output
+        one_error_line
+        says err "$output"
+    done
+done
+run 2 spectrum odd-name --csv odd-name
+says err 'odd-name'
+cmp -s model.safetensors before || fail "the model was written over"
+cmp -s odd-name before || fail "the model was written over"
+
+# Weights that no working network has are named.
+make_model broken broken.safetensors
+run 0 spectrum broken.safetensors
+says out '1 layer holds NaN or infinity: bad.weight'
+says out '1 layer is all zero: zero.weight'
+grep -q '^ *bad .* -  *- *$' out || fail "numbers of a matrix that has none"
+
+# Files of different models are no series.
+run 0 spectrum model.safetensors broken.safetensors
+says out 'No answer'
+says out 'holds other layers'
+
+# An adapter: its rank and scale are told, and can be set.
+make_model adapter adapter.safetensors
+run 0 spectrum adapter.safetensors
+says out 'rank 4, scale 1: the file does not tell alpha'
+says out 'rank'
+run 0 spectrum adapter.safetensors --adapter-scale 2
+says out 'rank 4, scale 2 as asked'
+run 2 spectrum adapter.safetensors --adapter-scale 0
+says err 'takes a number other than 0'
+
 # A series: in order of epoch, with the advice to stop where the layer left the law.
 make_model series run 8
 run 0 spectrum run

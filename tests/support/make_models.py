@@ -9,6 +9,8 @@ large PATH              eight matrices 1200 x 1200 in BF16: seconds of work
 sharded FOLDER          two shards and their index
 torch PATH              a PyTorch zip file with nested dictionaries, a tied tensor and a view
 series FOLDER COUNT     checkpoints in which one layer's tail grows heavy, with probe side files
+broken PATH             matrices of NaN, of zeros, and a sound one
+adapter PATH            a LoRA adapter of rank 4 without its alpha
 odd PATH                metadata and warnings full of escape sequences
 """
 import io
@@ -64,6 +66,19 @@ def changed():
     del tensors["layers.3.weight"]
     tensors["new.weight"] = ("F32", [2], floats([1, 2]))
     return tensors
+
+
+def broken():
+    sound = floats(gauss(random.Random(5), 2400, 0.1))
+    return {"bad.weight": ("F32", [40, 60], floats([math.nan] * 2400)),
+            "good.weight": ("F32", [40, 60], sound),
+            "zero.weight": ("F32", [40, 60], bytes(9600))}
+
+
+def adapter():
+    random_ = random.Random(6)
+    return {"fc.lora_A.weight": ("F32", [4, 60], floats(gauss(random_, 240, 0.1))),
+            "fc.lora_B.weight": ("F32", [40, 4], floats(gauss(random_, 160, 0.1)))}
 
 
 def large():
@@ -200,6 +215,8 @@ def main():
         data = floats([1, 2, 3, 4, 5, 6])
         safetensors(path, {f"block.{i}.weight": ("F32", [2, 3], data)
                            for i in range(int(sys.argv[3]))})
+    elif kind in ("broken", "adapter"):
+        safetensors(path, broken() if kind == "broken" else adapter())
     elif kind == "odd":
         safetensors(path, plain(), {"note": "a\x1b[31mred", "tab\x07": "bell"})
     elif kind == "sharded":
