@@ -100,6 +100,30 @@ static size_t back(const char *text, int columns)
     return at;
 }
 
+/* Whether the text between its first `head` and its last `tail` columns has digits. */
+static bool loses_digits(const char *text, int head, int tail)
+{
+    const size_t end = back(text, tail);
+    for (size_t i = front(text, head); i < end; i++)
+        if (text[i] >= '0' && text[i] <= '9')
+            return true;
+    return false;
+}
+
+/* Columns in front of the cut. The end tells more than the beginning: two thirds for it; but numbers
+ * tell layers apart, so the nearest cut that keeps all of them, if there is one. */
+static int head_columns(const char *text, int most)
+{
+    enum { TAIL_LEAST = 4 };
+    const int usual = (most - 2) / 3;
+    for (int i = 0; i < 2 * most; i++) {
+        const int head = usual + (i % 2 ? -(i + 1) / 2 : i / 2), tail = most - 2 - head;
+        if (head >= 0 && tail >= TAIL_LEAST && !loses_digits(text, head, tail))
+            return head;
+    }
+    return usual;
+}
+
 void sonde__paper_shorten(const char *name, int most, char *to, size_t size)
 {
     enum { NAME_MOST = 4096 };
@@ -113,8 +137,7 @@ void sonde__paper_shorten(const char *name, int most, char *to, size_t size)
         sonde__cli_plain(to); /* of a character that was cut */
         return;
     }
-    /* The end tells more than the beginning: two thirds for it. */
-    const int head = (most - 2) / 3, tail = most - 2 - head;
+    const int head = head_columns(plain, most), tail = most - 2 - head;
     snprintf(to, size, "%.*s..%s", (int)front(plain, head), plain, plain + back(plain, tail));
     sonde__cli_plain(to);
 }

@@ -13,7 +13,12 @@ static void names_are_shortened_in_the_middle_and_never_within_a_character(void 
     } cases[] = {
         {"conv1.weight", 12, "conv1.weight"},
         {"conv1.weight", 40, "conv1.weight"},
-        {"model.layers.11.mlp.weight", 17, "model..mlp.weight"},
+        {"model.layers.head.mlp.weight", 17, "model..mlp.weight"},
+        /* Numbers tell layers apart. */
+        {"model.layers.11.mlp.weight", 17, "mo..11.mlp.weight"},
+        {"layers.0.attn.in_proj_weight", 24, "layers.0..in_proj_weight"},
+        {"model.layers.12.self_attn.q_proj", 24, "mod..12.self_attn.q_proj"},
+        {"1.2.3.4.5.6.7.8.9", 8, "1....8.9"},
         {"\xC3\xA4\xC3\xB6\xC3\xBC\xC3\x9F\xC3\xA4\xC3\xB6\xC3\xBC\xC3\x9F", 5,
          "\xC3\xA4..\xC3\xBC\xC3\x9F"},
         {"a\033[31mb", 40, "a?[31mb"},
