@@ -71,6 +71,8 @@ static void find_shared(side *s)
 static bool partner(const matching *m, const char *name, size_t *index)
 {
     char other[NAME_ROOM];
+    if (m->drop_first > 0 && strncmp(name, m->first->shared, m->drop_first) != 0)
+        return false;
     const size_t rest = strlen(name) - m->drop_first;
     if (m->drop_second + rest >= sizeof other)
         return false;
@@ -89,8 +91,41 @@ static size_t count_matches(const matching *m)
     return count;
 }
 
+/* Bytes in front of the first name in `s` that ends with ".NAME"; 0: there is none. */
+static size_t find_part(side *s, const char *name)
+{
+    const size_t length = strlen(name);
+    for (size_t i = 0; i < s->count; i++) {
+        const char *longer = name_at(s, i);
+        const size_t all = strlen(longer);
+        if (all <= length + 1 || longer[all - length - 1] != '.' ||
+            strcmp(longer + all - length, name) != 0)
+            continue;
+        s->shared = longer;
+        return all - length;
+    }
+    return 0;
+}
+
+/* One model as a whole in a part of the other. */
+static bool match_part(side *first, side *second, matching *found)
+{
+    if (first->count == 0 || second->count == 0)
+        return false;
+    matching tried = {first, second, 0, 0};
+    if (first->count < second->count)
+        tried.drop_second = find_part(second, name_at(first, 0));
+    else if (second->count < first->count)
+        tried.drop_first = find_part(first, name_at(second, 0));
+    const size_t whole = first->count < second->count ? first->count : second->count;
+    if (tried.drop_first + tried.drop_second == 0 || count_matches(&tried) < whole)
+        return false;
+    *found = tried;
+    return true;
+}
+
 /* Leaves out what makes most names match, and as little as possible. */
-static matching best_matching(const side *first, const side *second)
+static matching best_matching(side *first, side *second)
 {
     matching best = {first, second, 0, 0};
     size_t most = count_matches(&best);
@@ -107,6 +142,8 @@ static matching best_matching(const side *first, const side *second)
                 best = tried;
             }
         }
+    if (most == 0)
+        (void)match_part(first, second, &best);
     return best;
 }
 
@@ -293,6 +330,30 @@ static sonde_status compare_numbers(pair *p, sonde_tensor_difference *found)
     return SONDE_OK;
 }
 
+/* --- stored bytes ------------------------------------------------------------------------------- */
+
+/* Of numbers that are not read, in a format that both have: elements, or blocks of them, whose bytes
+ * differ. A slice of one operand is in its half of the pair's room, 16 bytes an element, which no
+ * format exceeds; slices are whole blocks, as the largest has 256 elements. */
+static sonde_status compare_stored(pair *p, sonde_tensor_difference *found)
+{
+    const sonde__number_info *info = sonde__number_find(p->a.tensor.number);
+    const uint8_t *a = (const uint8_t *)p->a.values, *b = (const uint8_t *)p->a.rests;
+    const uint64_t elements = p->a.tensor.elements;
+    for (uint64_t done = 0; done < elements;) {
+        const uint64_t left = elements - done;
+        const size_t n = left < p->room ? (size_t)left : p->room;
+        SONDE_TRY(sonde__model_read_stored(p->a.model, p->a.index, done, n, p->a.values));
+        SONDE_TRY(sonde__model_read_stored(p->b.model, p->b.index, done, n, p->a.rests));
+        for (size_t at = 0; at < n / info->elements * info->bytes; at += info->bytes)
+            if (memcmp(a + at, b + at, info->bytes) != 0)
+                found->changed += info->elements;
+        done += n;
+    }
+    found->difference = found->changed ? SONDE_CHANGED : SONDE_SAME;
+    return SONDE_OK;
+}
+
 static bool same_shape(const sonde_tensor *a, const sonde_tensor *b)
 {
     bool same = a->dims == b->dims;
@@ -330,34 +391,12 @@ static sonde_status compare_pair(pair *p, sonde_tensor_difference *found)
     SONDE_TRY(sonde_model_tensor(p->a.model, p->a.index, &p->a.tensor));
     SONDE_TRY(sonde_model_tensor(p->b.model, p->b.index, &p->b.tensor));
     found->number_differs = p->a.tensor.number != p->b.tensor.number;
-/* --- stored bytes ------------------------------------------------------------------------------- */
-
-/* Of numbers that are not read, in a format that both have: elements, or blocks of them, whose bytes
- * differ. A slice of one operand is in its half of the pair's room, 16 bytes an element, which no
- * format exceeds; slices are whole blocks, as the largest has 256 elements. */
-static sonde_status compare_stored(pair *p, sonde_tensor_difference *found)
-{
-    const sonde__number_info *info = sonde__number_find(p->a.tensor.number);
-    const uint8_t *a = (const uint8_t *)p->a.values, *b = (const uint8_t *)p->a.rests;
-    const uint64_t elements = p->a.tensor.elements;
-    for (uint64_t done = 0; done < elements;) {
-        const uint64_t left = elements - done;
-        const size_t n = left < p->room ? (size_t)left : p->room;
-        SONDE_TRY(sonde__model_read_stored(p->a.model, p->a.index, done, n, p->a.values));
-        SONDE_TRY(sonde__model_read_stored(p->b.model, p->b.index, done, n, p->a.rests));
-        for (size_t at = 0; at < n / info->elements * info->bytes; at += info->bytes)
-            if (memcmp(a + at, b + at, info->bytes) != 0)
-                found->changed += info->elements;
-        done += n;
-    }
-    found->difference = found->changed ? SONDE_CHANGED : SONDE_SAME;
-    return SONDE_OK;
-}
-
     if (!same_shape(&p->a.tensor, &p->b.tensor)) {
         found->difference = SONDE_RESHAPED;
         return SONDE_OK;
     }
+    if (!p->a.tensor.readable && !p->b.tensor.readable && !found->number_differs)
+        return compare_stored(p, found);
     if (!p->a.tensor.readable || !p->b.tensor.readable) {
         found->difference = SONDE_UNREADABLE;
         return SONDE_OK;
@@ -395,8 +434,6 @@ static sonde_status list_pairs(sonde_comparison *c, const matching *m)
                                                                .second = (int64_t)i};
     sonde__free(c->context, met);
     return SONDE_OK;
-    if (!p->a.tensor.readable && !p->b.tensor.readable && !found->number_differs)
-        return compare_stored(p, found);
 }
 
 /* The comparison may outlive the models. */

@@ -266,6 +266,33 @@ static void a_beginning_that_all_names_share_is_left_out(void **state)
     }
 }
 
+/* As trainers save: weights under a name of their own, the optimizer's state beside them. */
+static void a_model_that_is_a_part_of_the_other_is_compared_with_that_part(void **state)
+{
+    (void)state;
+    static const entry plain[] = {{"fc.weight", SONDE_NUMBER_F32, 2, 0, ONES},
+                                  {"fc.bias", SONDE_NUMBER_F32, 3, 0, ONES}};
+    static const entry saved[] = {{"optimizer.0.momentum", SONDE_NUMBER_F32, 2, 0, ONES},
+                                  {"state_dict.net.fc.weight", SONDE_NUMBER_F32, 2, 0, ONES},
+                                  {"state_dict.net.fc.bias", SONDE_NUMBER_F32, 3, 0, ONES}};
+    static const entry lacking[] = {{"optimizer.0.momentum", SONDE_NUMBER_F32, 2, 0, ONES},
+                                    {"state_dict.net.fc.weight", SONDE_NUMBER_F32, 2, 0, ONES},
+                                    {"state_dict.net.other", SONDE_NUMBER_F32, 3, 0, ONES}};
+    pair p = COMPARE(plain, saved);
+    assert_int_equal(named(&p, "fc.weight").difference, SONDE_SAME);
+    assert_int_equal(named(&p, "fc.bias").difference, SONDE_SAME);
+    assert_int_equal(named(&p, "optimizer.0.momentum").difference, SONDE_ONLY_SECOND);
+    finish(&p);
+    p = COMPARE(saved, plain);
+    assert_int_equal(named(&p, "state_dict.net.fc.weight").difference, SONDE_SAME);
+    assert_int_equal(named(&p, "state_dict.net.fc.bias").difference, SONDE_SAME);
+    assert_int_equal(named(&p, "optimizer.0.momentum").difference, SONDE_ONLY_FIRST);
+    finish(&p);
+    p = COMPARE(plain, lacking);
+    assert_int_equal(named(&p, "fc.weight").difference, SONDE_ONLY_FIRST);
+    finish(&p);
+}
+
 static void norms_neither_overflow_nor_vanish(void **state)
 {
     (void)state;
@@ -380,10 +407,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_changed_missing_and_reshaped_are_told_apart),
+        cmocka_unit_test(of_formats_that_are_not_read_the_bytes_are_compared),
         cmocka_unit_test(nan_equals_nan_and_zero_equals_minus_zero),
         cmocka_unit_test(numbers_are_compared_by_value_over_formats),
         cmocka_unit_test(long_integers_are_compared_exactly),
         cmocka_unit_test(a_beginning_that_all_names_share_is_left_out),
+        cmocka_unit_test(a_model_that_is_a_part_of_the_other_is_compared_with_that_part),
         cmocka_unit_test(norms_neither_overflow_nor_vanish),
         cmocka_unit_test(a_difference_is_found_wherever_it_is),
         cmocka_unit_test(the_comparison_outlives_its_models),
@@ -392,4 +421,3 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
-        cmocka_unit_test(of_formats_that_are_not_read_the_bytes_are_compared),
