@@ -88,6 +88,17 @@ bool sonde__input_is_json(const sonde__input *input)
     return is_json(head, size) && !is_safetensors(head, size, all);
 }
 
+/* No length of a safetensors header looks like this: it would be over 2^59. */
+static bool is_text(const uint8_t *head, size_t size)
+{
+    const size_t looked_at = size < PREFIX ? size : PREFIX;
+    for (size_t i = 0; i < looked_at; i++)
+        if (!(head[i] >= ' ' && head[i] <= '~') && head[i] != '\t' && head[i] != '\n' &&
+            head[i] != '\r')
+            return false;
+    return true;
+}
+
 static bool ends_with(const char *name, const char *end)
 {
     const size_t length = strlen(name), tail = strlen(end);
@@ -150,6 +161,9 @@ static sonde_status kind_of(const sonde_model *model, const sonde__input *input,
         for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED; i++)
             if (matches(&REFUSED[i], head, size))
                 return fail_kind(model, input, SONDE_ERROR_UNSUPPORTED, REFUSED[i].what);
+    if (*kind == SONDE_MODEL_SAFETENSORS && is_text(head, size))
+        return fail_kind(model, input, SONDE_ERROR_UNSUPPORTED,
+                         "text, not a model file (safetensors, PyTorch, npy, npz or GGUF)");
     /* All else is safetensors with something wrong, or nothing that is known: its reader tells. */
     return SONDE_OK;
 }
