@@ -79,8 +79,9 @@ static sonde_status tell(const sonde__call *call, const sonde_model *model)
     if (as_f32)
         snprintf(wide, sizeof wide, "; %zu quantised or scaled one%s as F32", as_f32,
                  as_f32 == 1 ? "" : "s");
-    snprintf(line, sizeof line, "%s: %zu tensors, %s%s%s. `sonde diff` compares the two.",
-             call->positionals[1], info.tensors - info.tied, size, tied, wide);
+    snprintf(line, sizeof line, "%s: %zu tensor%s, %s%s%s. `sonde diff` compares the two.",
+             call->positionals[1], info.tensors - info.tied,
+             info.tensors - info.tied == 1 ? "" : "s", size, tied, wide);
     sonde__paper_wrapped(&paper, line, 0);
     return SONDE_OK;
 }
@@ -110,6 +111,8 @@ static int run_convert(sonde__call *call)
 static const sonde__option options[] = {
     {SONDE__OPTION_FLAG, "force", 'f', "", "replace the output when it exists",
      offsetof(sonde__values, force)},
+    {SONDE__OPTION_SIZE, "memory", 0, "SIZE", "keep within this much memory, as 512M or 2G",
+     offsetof(sonde__values, memory)},
     {SONDE__OPTION_FLAG, "json", 0, "", "print one JSON object", offsetof(sonde__values, json)},
     {SONDE__OPTION_FLAG, "quiet", 'q', "", "print nothing", offsetof(sonde__values, quiet)},
     {SONDE__OPTION_TEXT, NULL, 0, NULL, NULL, 0},
@@ -126,7 +129,8 @@ const sonde__verb sonde__verb_convert = {
         "Plain number formats are kept bit by bit; quantised blocks and scaled f8 become F32.\n"
         "Tied tensors are written once. The output is there as a whole or not at all.\n"
         "What a checkpoint holds beside tensors (epoch, optimizer settings) is not carried "
-        "over.\n",
+        "over;\n"
+        "the optimizer's tensors are.\n",
     .options = options,
     .positional = "IN and OUT.safetensors",
     .least = 2,

@@ -195,8 +195,8 @@ static void skip_too_large(schedule *plan)
                           each->layer->matrix->rows, each->layer->matrix->cols);
     else
         sonde__layer_skip(plan->run, each->layer,
-                          "needs %.0f MiB (%zu bytes) at once, where the memory limit leaves "
-                          "%.0f MiB",
+                          "needs %.1f MiB (%zu bytes) at once, where the memory limit leaves "
+                          "%.1f MiB",
                           (double)each->memory * mega, each->memory,
                           plan->budget > plan->held ? (double)(plan->budget - plan->held) * mega
                                                     : 0.0);
