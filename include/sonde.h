@@ -866,7 +866,7 @@ SONDE_API size_t sonde_model_count(const sonde_model *model);
 /* SONDE_ERROR_RANGE past the end. Tensors stand in the order of the file's directory. */
 SONDE_API sonde_status sonde_model_tensor(const sonde_model *model, size_t index,
                                           sonde_tensor *tensor);
-/* SONDE_ERROR_NOT_FOUND when there is none of that name. */
+/* By a hash of the names. SONDE_ERROR_NOT_FOUND when there is none of that name. */
 SONDE_API sonde_status sonde_model_find(const sonde_model *model, const char *name, size_t *index);
 /* The i-th pair of strings that the file carries beside its tensors; SONDE_ERROR_RANGE past the end. */
 SONDE_API sonde_status sonde_model_metadata(const sonde_model *model, size_t index,
@@ -921,10 +921,9 @@ typedef enum sonde_layer_kind {
 SONDE_API const char *sonde_layer_kind_name(sonde_layer_kind kind);
 
 typedef enum sonde_convolution_view {
-    SONDE_CONVOLUTION_POOLED =
-        0,                       /* kh * kw slices out x in, eigenvalues pooled (WeightWatcher's) */
-    SONDE_CONVOLUTION_FLAT = 1,  /* one matrix, out x (in * kh * kw) (as in training) */
-    SONDE_CONVOLUTION_SLICES = 2 /* each slice a layer of its own */
+    SONDE_CONVOLUTION_POOLED = 0, /* kh * kw slices out x in, eigenvalues pooled (WeightWatcher) */
+    SONDE_CONVOLUTION_FLAT = 1,   /* one matrix, out x (in * kh * kw) (as in training) */
+    SONDE_CONVOLUTION_SLICES = 2  /* each slice a layer of its own */
 } sonde_convolution_view;
 
 typedef struct sonde_survey_progress {
@@ -964,10 +963,10 @@ typedef struct sonde_layer_spectrum {
     int dims;
     int64_t dim[SONDE_TENSOR_DIMS_MAX]; /* of the tensor */
     size_t slices;                      /* matrices whose eigenvalues are pooled; else 1 */
-    const char *skipped;                /* why there is no spectrum (all below is then 0 or NULL, */
-                                        /* validities NOT_MEASURED); NULL: there is one */
-    const char *note;                   /* what to know about the numbers (LoRA: scale), or NULL */
-    sonde_spectrum_report report;       /* rows and cols are those of one slice */
+    const char *skipped;          /* why there is no spectrum; all below but `note` means nothing
+                                     then. NULL: there is one */
+    const char *note;             /* what to know about the numbers (LoRA: scale), or NULL */
+    sonde_spectrum_report report; /* rows and cols are those of one slice */
     sonde_spectrum_shape_report shape;
     const double *eigenvalues; /* X = s^2 / N, ascending; fast: estimates of them */
     size_t count; /* slices * min(rows, cols); of an adapter alone as many as its rank gives */
@@ -1042,11 +1041,15 @@ typedef struct sonde_comparison sonde_comparison;
 /*
  * Tensors matched by name, after a prefix that all names of one model share ("module.", "model.")
  * was dropped where that matches more, or where one model is as a whole a part of the other
- * ("state_dict.", beside an optimizer's state); in order of the first model, then what only the second has.
- * Numbers are compared by value, also of different formats, and 64-bit integers exactly. Of a format
- * that is listed but not read, where both have it, the stored bytes are compared: `relative` and
- * `largest` stay 0 then, as they are not known. Freed with sonde_comparison_free; its strings live as
- * long as it does, also without the models.
+ * ("state_dict.", beside an optimizer's state); in order of the first model, then what only the
+ * second has. Numbers are compared by value, also of different formats, and 64-bit integers
+ * exactly. Of a format that is listed but not read, where both have it, the stored bytes are
+ * compared: `relative` and `largest` stay 0 then, as they are not known.
+ *
+ * Reads every number of both once, on the calling thread, with 256 KiB. The models may be of
+ * different contexts, but of one thread. A file that fails ends it: there is a comparison of
+ * all or none. Freed with sonde_comparison_free; its strings live as long as it does,
+ * also without the models.
  */
 SONDE_API sonde_status sonde_compare(sonde_context *context, sonde_model *first,
                                      sonde_model *second, sonde_comparison **comparison);

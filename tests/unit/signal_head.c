@@ -583,6 +583,12 @@ static void wrong_batches_are_refused_and_the_report_stays(void **state)
     sonde_head_batch b;
     b = good, b.size = 3;
     check_status(sonde_head_gradient(context, &b, &report), SONDE_ERROR_ARGUMENT);
+    sonde_head_patches patches;
+    sonde_head_patches_init(&patches);
+    patches.size = 3;
+    check_status(sonde_head_gradient_patches(context, &patches, &good, &report),
+                 SONDE_ERROR_ARGUMENT);
+    assert_non_null(strstr(sonde_context_error(context)->message, "sonde_head_patches_init"));
     b = good, b.labels = NULL;
     check_status(sonde_head_gradient(context, &b, &report), SONDE_ERROR_ARGUMENT);
     b = good, b.features.rows = 7;
