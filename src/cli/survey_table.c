@@ -258,8 +258,8 @@ static void print_reasons(const sonde__paper *paper, const sonde__survey_table *
     if (table->spectra == table->count ||
         sonde__survey_reasons(table, &reasons, &count) != SONDE_OK)
         return;
-    fprintf(paper->to, "\nNo spectrum for %zu%s\n", table->count - table->spectra,
-            all ? "" : " (--all names them)");
+    fprintf(paper->to, "%sNo spectrum for %zu%s\n", table->spectra ? "\n" : "",
+            table->count - table->spectra, all ? "" : " (--all names them)");
     for (size_t i = 0; i < count && i < REASONS_SHOWN; i++) {
         char line[512];
         snprintf(line, sizeof line, "%s", reasons[i].reason);

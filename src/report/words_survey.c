@@ -109,11 +109,13 @@ static void law_meaning(const sonde__survey_table *table, bool by_chance, sonde_
         sonde__words_add(words, "So few, and by so little, are what random matrices give: nothing "
                                 "says that training has reshaped any bulk.");
     else if (table->over)
-        sonde__words_add(words,
-                         "Their bulk is not that of independent random weights. Where training "
-                         "began with such, it has changed more than a few directions; that does "
-                         "not say that it did harm. Whether it is time to stop is read off a "
-                         "series: `sonde spectrum FOLDER`.");
+        sonde__words_add(
+            words,
+            "%s bulk is not that of independent random weights. Where training began with "
+            "such, it has changed more than a few directions; that does not say that "
+            "it did harm. Whether it is time to stop is read off a series: `sonde "
+            "spectrum FOLDER`.",
+            table->over == 1 ? "Its" : "Their");
     else
         sonde__words_add(words, "No bulk can be told from random weights: what training has learnt "
                                 "is seen in the spikes alone. Small layers are judged with little "
