@@ -305,6 +305,8 @@ static int run_diff(sonde__call *call)
 static const sonde__option options[] = {
     {SONDE__OPTION_FLAG, "all", 0, "", "also list tensors that are equal",
      offsetof(sonde__values, all)},
+    {SONDE__OPTION_SIZE, "memory", 0, "SIZE", "keep within this much memory, as 512M or 2G",
+     offsetof(sonde__values, memory)},
     {SONDE__OPTION_FLAG, "json", 0, "", "print one JSON object with every tensor",
      offsetof(sonde__values, json)},
     {SONDE__OPTION_FLAG, "quiet", 'q', "", "print nothing: the exit status tells",

@@ -69,6 +69,8 @@ static int run_show(sonde__call *call)
 static const sonde__option options[] = {
     {SONDE__OPTION_FLAG, "all", 0, "", "show all of a model's metadata",
      offsetof(sonde__values, all)},
+    {SONDE__OPTION_SIZE, "memory", 0, "SIZE", "keep within this much memory, as 512M or 2G",
+     offsetof(sonde__values, memory)},
     {SONDE__OPTION_FLAG, "json", 0, "",
      "print one JSON object; of a run the same as `sonde train --json`",
      offsetof(sonde__values, json)},

@@ -57,3 +57,26 @@ run 1 convert short.pt out.safetensors
 one_error_line
 [ ! -e out.safetensors ] || fail "a failed conversion left a file"
 if ls | grep -q tmp; then fail "a temporary file is left"; fi
+
+# Numbers that are listed, not read, are compared by their bytes: a converted model is the same.
+"$SONDE_PYTHON" - <<'PYTHON' || fail "a model of complex numbers"
+import json, struct
+for name, last in ("complex.safetensors", 4.0), ("other.safetensors", 5.0):
+    header = json.dumps({"c": {"dtype": "C64", "shape": [2], "data_offsets": [0, 16]}}).encode()
+    with open(name, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header + struct.pack("<4f", 1, 2, 3, last))
+PYTHON
+run 0 convert complex.safetensors again.safetensors --quiet
+run 0 diff complex.safetensors again.safetensors
+run 1 diff complex.safetensors other.safetensors
+says out '1 of 2 compared numbers differ'
+
+# A budget that does not do is told, one that does changes nothing.
+run 2 diff a.safetensors copy.safetensors --memory 1K
+one_error_line
+for verb in "show a.safetensors" "convert a.safetensors small.safetensors"; do
+    run 1 $verb --memory 1K
+    one_error_line
+    run 0 $verb --memory 64M
+done
+run 0 diff a.safetensors small.safetensors --memory 64M
