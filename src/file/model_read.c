@@ -154,6 +154,7 @@ sonde_status sonde__model_read_as(sonde_model *model, size_t index, uint64_t fir
     const sonde__number_info *info = sonde__number_find((sonde_number)record->number);
     if (count == 0)
         return SONDE_OK;
+    SONDE_TRY(check_cancel(model));
     SONDE_TRY(prepare(model, record));
     if (record->contiguous && as_stored(model, record, target))
         return read_straight(model, record, first, count, out);

@@ -249,6 +249,9 @@ static void nothing_is_written_where_something_is_wrong(void **state)
     assert_int_equal(fread(got, 1, sizeof got, opened), 9);
     fclose(opened);
     assert_string_equal(got, "as it was");
+    sonde_context_cancel(context);
+    check_status(sonde_model_convert(model, folder_path("none.safetensors")),
+                 SONDE_ERROR_CANCELLED);
     assert_false(is_there("none.safetensors"));
     no_temporary_file_is_left();
     sonde_model_close(model);
