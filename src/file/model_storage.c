@@ -200,7 +200,11 @@ static sonde_status keep_unpacked(sonde_model *model, uint32_t storage, const ch
         status = inflate_all(model, item, whole->bytes, (size_t)bytes);
     if (status != SONDE_OK) {
         sonde__free(model->context, whole);
-        return status;
+        /* Damage further on is told when a read comes there, however many came before. */
+        const bool damaged = status == SONDE_ERROR_CORRUPT || status == SONDE_ERROR_TRUNCATED;
+        if (damaged)
+            model->unpacker->position = UINT64_MAX; /* the next read begins anew */
+        return damaged ? SONDE_OK : status;
     }
     whole->storage = storage;
     whole->next = model->unpacked;
