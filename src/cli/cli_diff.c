@@ -322,8 +322,9 @@ const sonde__verb sonde__verb_diff = {
                 "    sonde diff checkpoint.pt converted.safetensors && echo the same numbers\n",
     .about =
         "Tensors are matched by name, whatever the formats of the two files are; a prefix that\n"
-        "all names of one model share is dropped where that matches more. relative: norm of\n"
-        "the difference over the norm of the first; largest: its largest element. Formats that\n"
+        "all names of one model share is dropped where that matches more, and a model that is as\n"
+        "a whole a part of the other is compared with that part. relative: norm of the\n"
+        "difference over the norm of the first; largest: its largest element. Formats that\n"
         "are listed but not read are compared by their stored bytes.\n"
         "Exit status: 0 all numbers are equal, 1 something differs, 2 trouble, as of diff.\n",
     .options = options,
