@@ -86,20 +86,41 @@ static bool is_checkpoint_name(const char *name)
     return !ends_in(name, stem, ".probe") && (index || !is_shard(name, stem));
 }
 
-/* The last run of digits in text[0 .. length), or -1. */
+static bool is_word(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* The only run of digits in a word; -1 where there is none, or several as in a hash ("12fca82f"). */
+static int64_t number_of_word(const char *word, size_t length)
+{
+    int64_t value = -1;
+    size_t digits = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (!is_digit(word[i]))
+            continue;
+        if (digits > 0 && !is_digit(word[i - 1]))
+            return -1;
+        if (++digits > 18)
+            return -1;
+        value = (digits > 1 ? 10 * value : 0) + (word[i] - '0');
+    }
+    return value;
+}
+
+/* Of the last word of text[0 .. length) that has one, or -1. */
 static int64_t last_number(const char *text, size_t length)
 {
-    size_t end = length;
-    while (end > 0 && !is_digit(text[end - 1]))
-        end--;
-    size_t begin = end;
-    while (begin > 0 && is_digit(text[begin - 1]))
-        begin--;
-    if (begin == end || end - begin > 18)
-        return -1;
-    int64_t value = 0;
-    for (size_t i = begin; i < end; i++)
-        value = 10 * value + (text[i] - '0');
+    int64_t value = -1;
+    for (size_t end = length; end > 0 && value < 0;) {
+        while (end > 0 && !is_word(text[end - 1]))
+            end--;
+        size_t begin = end;
+        while (begin > 0 && is_word(text[begin - 1]))
+            begin--;
+        value = number_of_word(text + begin, end - begin);
+        end = begin;
+    }
     return value;
 }
 

@@ -2,8 +2,9 @@
  * A series of checkpoints: which files of a folder are one, in which order, what their spectra say
  * about stopping and what their probe side files say about keeping.
  *
- * The epoch of a checkpoint is the last run of digits in its file name ("epoch-0012.safetensors",
- * "checkpoint-500/model.safetensors"); without digits everywhere, the order of names counts.
+ * The epoch of a checkpoint is the last number in its file name ("epoch-0012.safetensors",
+ * "checkpoint-500/model.safetensors"); a word with several, "12fca82f", is a hash and has none.
+ * Without numbers everywhere, the order of names counts.
  * A probe side file of NAME.EXT is NAME.probe.npz or NAME.probe.safetensors beside it, with arrays
  * `features` (B x d), `logits` (B x C), `labels` (B), optionally `weight` (C x d).
  */

@@ -63,6 +63,16 @@ static void the_last_number_of_a_name_counts(void **state)
     check_checkpoint(1, "resnet18-run2-step300.pt", 300);
 }
 
+static void hashes_are_no_numbers(void **state)
+{
+    (void)state;
+    touch("epoch7-12fca82f.pt");
+    touch("epoch3-4bfd9763.pt");
+    check_ok(context, sonde__series_of_folder(context, folder, &series));
+    check_checkpoint(0, "epoch3-4bfd9763.pt", 3);
+    check_checkpoint(1, "epoch7-12fca82f.pt", 7);
+}
+
 static void sub_folders_are_checkpoints_by_their_names(void **state)
 {
     (void)state;
@@ -234,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH(numbers_in_names_are_epochs),
         EACH(the_last_number_of_a_name_counts),
+        EACH(hashes_are_no_numbers),
         EACH(sub_folders_are_checkpoints_by_their_names),
         EACH(names_without_numbers_are_taken_in_order),
         EACH(numbers_that_are_the_same_do_not_order),
