@@ -91,8 +91,9 @@ bool sonde__input_is_json(const sonde__input *input)
 /* No length of a safetensors header looks like this: it would be over 2^59. */
 static bool is_text(const uint8_t *head, size_t size)
 {
-    const size_t looked_at = size < PREFIX ? size : PREFIX;
-    for (size_t i = 0; i < looked_at; i++)
+    if (size < PREFIX)
+        return false;
+    for (size_t i = 0; i < PREFIX; i++)
         if (!(head[i] >= ' ' && head[i] <= '~') && head[i] != '\t' && head[i] != '\n' &&
             head[i] != '\r')
             return false;

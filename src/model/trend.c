@@ -92,7 +92,7 @@ static sonde_status look_over(const sonde_survey *survey, overview *all)
         all->layers.count++;
         all->layers.sum += sonde__crc32(named, layer.dim, (size_t)layer.dims * sizeof *layer.dim);
         const sonde__judgement judgement = sonde__judge_layer(&layer);
-        all->judged += isfinite(judgement.ratio);
+        all->judged += isfinite(judgement.ratio) ? 1 : 0;
         all->over += judgement.over;
         all->worst = fmax(all->worst, judgement.over ? judgement.ratio : 0);
     }

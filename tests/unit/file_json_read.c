@@ -188,7 +188,7 @@ static void strings_are_unescaped_in_place(void **state)
     (void)state;
     char text[] =
         "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\", \"\\u0041\\u00e9\\u20ac\\ud83d\\uDE00\", \"x\"]";
-    const char *string;
+    const char *string = NULL;
     bool first = true;
     sonde__json json;
     sonde__json_init(&json, text, sizeof text - 1);

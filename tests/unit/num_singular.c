@@ -313,8 +313,8 @@ static void memory_stays_within_what_planning_was_told(void **state)
     assert_int_equal(sonde__singular_values_memory(0, 5, SONDE__SVD_AUTO), 0);
     assert_int_equal(sonde__singular_values_memory(40000, 40000, SONDE__SVD_AUTO), 0);
     /* The shapes of the largest layers of a 7B model, in double, beside a 4096 x 4096 triangle. */
-    assert_true(sonde__singular_values_memory(4096, 14336, SONDE__SVD_AUTO) < 200e6);
-    assert_true(sonde__singular_values_memory(32000, 4096, SONDE__SVD_AUTO) < 200e6);
+    assert_true(sonde__singular_values_memory(4096, 14336, SONDE__SVD_AUTO) < 200000000);
+    assert_true(sonde__singular_values_memory(32000, 4096, SONDE__SVD_AUTO) < 200000000);
 }
 
 static void failures_of_reading_memory_and_patience_come_back(void **state)
