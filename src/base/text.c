@@ -134,8 +134,7 @@ void sonde__text_number(sonde__text *text, double value)
     sonde__text_add(text, digits);
 }
 
-/* Bytes of the UTF-8 sequence at `at`, or 0 where it is invalid (Unicode table 3-7). */
-static size_t utf8_length(const unsigned char *at)
+size_t sonde__utf8_length(const unsigned char *at)
 {
     unsigned char first = at[0];
     if (first < 0x80)
@@ -151,6 +150,20 @@ static size_t utf8_length(const unsigned char *at)
         if ((at[i] & 0xc0) != 0x80)
             return 0;
     return length;
+}
+
+size_t sonde__utf8_put(char *to, uint32_t code)
+{
+    if (code < 0x80) {
+        to[0] = (char)code;
+        return 1;
+    }
+    const size_t extra = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    const uint8_t lead[] = {0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = extra; i > 0; i--, code >>= 6)
+        to[i] = (char)(0x80 | (code & 0x3f));
+    to[0] = (char)(lead[extra] | code);
+    return extra + 1;
 }
 
 /* C0 and C1 controls and DEL; `at` is a whole sequence. */
@@ -176,7 +189,7 @@ bool sonde__text_is_plain(const char *string)
 {
     const unsigned char *at = (const unsigned char *)string;
     while (*at) {
-        size_t length = utf8_length(at);
+        size_t length = sonde__utf8_length(at);
         if (length == 0 || is_control(at))
             return false;
         at += length;
@@ -188,7 +201,7 @@ void sonde__text_make_plain(char *string)
 {
     unsigned char *at = (unsigned char *)string;
     while (*at) {
-        size_t length = utf8_length(at);
+        size_t length = sonde__utf8_length(at);
         if (length == 0 || is_control(at) || is_direction(at)) {
             length = length ? length : 1;
             memset(at, '?', length);
@@ -226,7 +239,7 @@ void sonde__text_json_string(sonde__text *text, const char *string)
     const unsigned char *at = (const unsigned char *)string;
     sonde__text_add(text, "\"");
     while (*at) {
-        size_t length = utf8_length(at);
+        size_t length = sonde__utf8_length(at);
         if (length == 0) {
             sonde__text_add(text, "\xef\xbf\xbd");
             length = 1;
@@ -262,7 +275,7 @@ void sonde__text_html(sonde__text *text, const char *string)
 {
     const unsigned char *at = (const unsigned char *)string;
     while (*at) {
-        size_t length = utf8_length(at);
+        size_t length = sonde__utf8_length(at);
         const char *escape = html_escape(*at);
         if (length == 0) {
             sonde__text_add(text, "\xef\xbf\xbd");

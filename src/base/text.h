@@ -35,6 +35,12 @@ bool sonde__text_is_plain(const char *string);
  * U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069) and of invalid UTF-8 becomes a question mark. */
 void sonde__text_make_plain(char *string);
 
+/* Bytes of the UTF-8 sequence at `at`, in a string that ends with NUL; 0 where it is invalid (Unicode
+ * table 3-7). */
+size_t sonde__utf8_length(const unsigned char *at);
+/* Writes the code point (up to 0x10ffff), 1 to 4 bytes; returns how many. */
+size_t sonde__utf8_put(char *to, uint32_t code);
+
 /* snprintf and vsnprintf, but with a decimal point in every locale. */
 int sonde__format(char *to, size_t room, const char *format, ...) SONDE_PRINTF(3, 4);
 int sonde__vformat(char *to, size_t room, const char *format, va_list arguments);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 static bool fail(sonde__json *json, const char *what)
 {
     if (!json->error)
@@ -100,20 +102,6 @@ bool sonde__json_key(sonde__json *json, bool *first, const char **key)
 
 /* --- strings ------------------------------------------------------------------------------------ */
 
-/* Bytes of the valid UTF-8 sequence (RFC 3629) at `s`, which begins with 0x80 or more; else 0. */
-static size_t sequence_length(const unsigned char *s)
-{
-    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4)
-        return 0;
-    for (size_t i = 1; i < length; i++) /* the NUL at the end stops this too */
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    bool outside = (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf4 && s[1] > 0x8f);
-    return overlong || outside ? 0 : length;
-}
-
 /* Four hexadecimal digits; -1 where they are not. */
 static int hex4(const char *s)
 {
@@ -129,26 +117,6 @@ static int hex4(const char *s)
         value = value * 16 + digit;
     }
     return value;
-}
-
-static char *put_code_point(char *to, long code)
-{
-    if (code < 0x80) {
-        *to++ = (char)code;
-    } else if (code < 0x800) {
-        *to++ = (char)(0xc0 | code >> 6);
-        *to++ = (char)(0x80 | (code & 0x3f));
-    } else if (code < 0x10000) {
-        *to++ = (char)(0xe0 | code >> 12);
-        *to++ = (char)(0x80 | (code >> 6 & 0x3f));
-        *to++ = (char)(0x80 | (code & 0x3f));
-    } else {
-        *to++ = (char)(0xf0 | code >> 18);
-        *to++ = (char)(0x80 | (code >> 12 & 0x3f));
-        *to++ = (char)(0x80 | (code >> 6 & 0x3f));
-        *to++ = (char)(0x80 | (code & 0x3f));
-    }
-    return to;
 }
 
 /* `at` is behind "\u". */
@@ -169,7 +137,7 @@ static bool unicode_escape(sonde__json *json, char **to)
         json->at += 6;
     }
     json->at += 4;
-    *to = put_code_point(*to, code);
+    *to += sonde__utf8_put(*to, (uint32_t)code);
     return true;
 }
 
@@ -200,7 +168,7 @@ static bool special(sonde__json *json, char **to)
         return fail(json, "the text ends inside a string");
     if (c < 0x20)
         return fail(json, "a string holds a control character");
-    size_t length = sequence_length((const unsigned char *)json->at);
+    size_t length = sonde__utf8_length((const unsigned char *)json->at);
     if (length == 0)
         return fail(json, "a string is not valid UTF-8");
     memmove(*to, json->at, length);

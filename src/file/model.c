@@ -135,6 +135,19 @@ static sonde_status open_path(sonde_model *model, const char *path)
     return status;
 }
 
+/* The model, finished, or nothing of it. */
+static sonde_status hand_over(sonde_model *model, sonde_status status, sonde_model **out)
+{
+    if (status == SONDE_OK)
+        status = sonde__model_finish(model);
+    if (status != SONDE_OK) {
+        sonde_model_close(model);
+        return status;
+    }
+    *out = model;
+    return SONDE_OK;
+}
+
 sonde_status sonde_model_open(sonde_context *context, const char *path,
                               const sonde_model_options *options, sonde_model **out)
 {
@@ -144,15 +157,7 @@ sonde_status sonde_model_open(sonde_context *context, const char *path,
         return sonde__fail(context, SONDE_ERROR_ARGUMENT, "sonde_model_open: no path is given");
     sonde_model *model = NULL;
     SONDE_TRY(sonde__model_new(context, options, &model));
-    sonde_status status = open_path(model, path);
-    if (status == SONDE_OK)
-        status = sonde__model_finish(model);
-    if (status != SONDE_OK) {
-        sonde_model_close(model);
-        return status;
-    }
-    *out = model;
-    return SONDE_OK;
+    return hand_over(model, open_path(model, path), out);
 }
 
 sonde_status sonde__model_open_memory(sonde_context *context, const char *name, const void *bytes,
@@ -167,14 +172,7 @@ sonde_status sonde__model_open_memory(sonde_context *context, const char *name, 
         status = sonde__model_add_input(model, input, &number);
     if (status == SONDE_OK)
         status = sonde__model_read_input(model, number);
-    if (status == SONDE_OK)
-        status = sonde__model_finish(model);
-    if (status != SONDE_OK) {
-        sonde_model_close(model);
-        return status;
-    }
-    *out = model;
-    return SONDE_OK;
+    return hand_over(model, status, out);
 }
 
 void sonde_model_close(sonde_model *model)

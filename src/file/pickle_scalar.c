@@ -205,20 +205,6 @@ static bool take_hex(const char *text, size_t left, size_t count, uint32_t *code
     return true;
 }
 
-static size_t put_utf8(char *to, uint32_t code)
-{
-    if (code < 0x80) {
-        to[0] = (char)code;
-        return 1;
-    }
-    size_t extra = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    const uint8_t lead[] = {0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = extra; i > 0; i--, code >>= 6)
-        to[i] = (char)(0x80 | (code & 0x3f));
-    to[0] = (char)(lead[extra] | code);
-    return extra + 1;
-}
-
 /* UNICODE: Latin-1 with \uXXXX and \UXXXXXXXX. A byte gives at most two of UTF-8. */
 static sonde_status op_unicode(sonde__unpickler *u)
 {
@@ -239,7 +225,7 @@ static sonde_status op_unicode(sonde__unpickler *u)
                                             "a string has a broken \\%c escape", next);
             i += digits + 1;
         }
-        length += put_utf8(to + length, code);
+        length += sonde__utf8_put(to + length, code);
     }
     return sonde__pickle_push_text(u, SONDE__PICKLE_STRING, to, length);
 }

@@ -1,5 +1,5 @@
 /* The page and the words: they survive every kind of run and say what they may say. */
-#include "check.h"
+#include "page.h"
 
 #include "report/report.h"
 #include "report/words.h"
@@ -11,39 +11,6 @@ static char *render(sonde_context *context, sonde__text *text, const sonde__reco
     sonde__report_render(text, record);
     check_ok(context, sonde__text_status(text));
     return text->bytes;
-}
-
-/* Counts an element's openings and closings outside of text (which is escaped). */
-static size_t count_of(const char *text, const char *what)
-{
-    size_t count = 0;
-    for (const char *at = text; (at = strstr(at, what)) != NULL; at += strlen(what))
-        count++;
-    return count;
-}
-
-static void check_page(const char *page)
-{
-    static const char *const elements[] = {"figure",  "section", "ul", "li", "table",
-                                           "details", "main",    "tr", "h2", "style"};
-    for (size_t i = 0; i < sizeof elements / sizeof elements[0]; i++) {
-        char open[32], open_class[32], close[32];
-        snprintf(open, sizeof open, "<%s>", elements[i]);
-        snprintf(open_class, sizeof open_class, "<%s ", elements[i]);
-        snprintf(close, sizeof close, "</%s>", elements[i]);
-        if (count_of(page, open) + count_of(page, open_class) != count_of(page, close))
-            fail_msg("<%s> is not balanced", elements[i]);
-    }
-    assert_int_equal(count_of(page, "<svg "), count_of(page, "</svg>"));
-    assert_null(strstr(page, "http://"));
-    assert_null(strstr(page, "https://"));
-    assert_null(strstr(page, "<script"));
-    assert_null(strstr(page, "url("));
-    assert_null(strstr(page, "=\"nan"));
-    assert_null(strstr(page, "=\"-nan"));
-    assert_null(strstr(page, "nan nan"));
-    assert_non_null(strstr(page, "name=\"viewport\""));
-    assert_non_null(strstr(page, "prefers-color-scheme:dark"));
 }
 
 static void every_kind_of_run_gives_a_whole_page(void **state)
