@@ -44,7 +44,7 @@ function(sonde_floor floor)
     endif()
 endfunction()
 
-set(SONDE_FLOORS base num file net signal rule model run report cli)
+set(SONDE_FLOORS base num file net signal rule model measure run report cli)
 
 # All floors up to and including the one named.
 function(sonde_floors_up_to floor result)
@@ -59,6 +59,8 @@ function(sonde_floors_up_to floor result)
         list(REMOVE_ITEM list file net) # methods know neither files nor oneDNN
     elseif(floor STREQUAL "model")
         list(REMOVE_ITEM list net)
+    elseif(floor STREQUAL "measure")
+        list(REMOVE_ITEM list file model) # networks, but no files
     elseif(floor STREQUAL "net")
         list(REMOVE_ITEM list file)
     endif()

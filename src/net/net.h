@@ -18,7 +18,9 @@ typedef struct sonde__net sonde__net;
 
 typedef enum sonde__mode {
     SONDE__EVAL, /* running statistics, no dropout, exact kernels (no Winograd) */
-    SONDE__TRAIN
+    SONDE__TRAIN,
+    SONDE__STUDY_EVAL, /* see study.h: values stay, any number of backward passes may follow */
+    SONDE__STUDY_TRAIN
 } sonde__mode;
 
 typedef struct sonde__net_options {
@@ -26,6 +28,8 @@ typedef struct sonde__net_options {
     int max_batch; /* largest batch that will be asked for */
     uint64_t seed; /* of initialisation and dropout */
     bool winograd; /* allow it in training where it is faster */
+    bool study;    /* the study modes may be run; nothing is fused that hides a value they show */
+    bool tangent;  /* sonde__net_tangent_* may be called; keeps gradients too */
 } sonde__net_options;
 
 typedef enum sonde__role {
@@ -55,6 +59,9 @@ void sonde__net_free(sonde__net *net);
 const sonde__graph *sonde__net_graph(const sonde__net *net);
 sonde__shape sonde__net_input_shape(const sonde__net *net);
 int sonde__net_outputs(const sonde__net *net);
+/* Rows of logits an example: 1, or the tokens of a sequence model, whose logits are then n x rows x
+ * (outputs / rows) and whose head sees n x rows rows of features. */
+int sonde__net_rows(const sonde__net *net);
 /* True if a batch of one example cannot be trained on (batch norm over one value). */
 bool sonde__net_has_batch_norm(const sonde__net *net);
 
