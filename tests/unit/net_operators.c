@@ -61,7 +61,8 @@ static void open_fixture(fixture *f, const golden_case *c, int threads, bool win
     memset(f, 0, sizeof *f);
     f->context = check_context();
     f->golden = c;
-    sonde__net_options const options = {threads, c->batch + 3, 1, winograd};
+    sonde__net_options const options = {
+        .threads = threads, .max_batch = c->batch + 3, .seed = 1, .winograd = winograd};
     check_ok(f->context,
              sonde__net_create(f->context, golden_graph(f->context, c), &options, &f->net));
     size_t const batch = (size_t)c->batch;
@@ -402,7 +403,7 @@ static sonde__net *dropout_net(sonde_context *context, double rate)
     check_ok(context, sonde__graph_create(context, &graph));
     sonde__node x = sonde__graph_input(graph, (sonde__shape){DROP_FEATURES, 1, 1});
     check_ok(context, sonde__graph_finish(graph, sonde__graph_dropout(graph, x, rate)));
-    sonde__net_options const options = {1, DROP_BATCH, 7, false};
+    sonde__net_options const options = {.threads = 1, .max_batch = DROP_BATCH, .seed = 7};
     check_ok(context, sonde__net_create(context, graph, &options, &net));
     return net;
 }
