@@ -2,7 +2,7 @@
  * How the commands of a plan run: each hands its buffers to an operator or a kernel.
  *
  * Parameters are found by the layer: the first two of a normalisation are scale and shift, the next
- * two of a batch norm the running mean and variance.
+ * two of a batch norm the running mean and variance (which come first if it has no others).
  */
 #include <string.h>
 
@@ -74,13 +74,15 @@ sonde_status sonde__run_copy(sonde__net *net, const sonde__command *command)
 static sonde__batch_norm batch_norm_of(const sonde__net *net, const sonde__command *command)
 {
     const sonde__layer *layer = command->layer;
+    bool affine = layer->affine;
+    int statistics = affine ? 2 : 0;
     return (sonde__batch_norm){.form = command->in,
-                               .scale = weights_of(net, layer, 0),
-                               .shift = weights_of(net, layer, 1),
-                               .scale_gradient = gradients_of(net, layer, 0),
-                               .shift_gradient = gradients_of(net, layer, 1),
-                               .running_mean = running_of(net, layer, 2),
-                               .running_variance = running_of(net, layer, 3),
+                               .scale = affine ? weights_of(net, layer, 0) : NULL,
+                               .shift = affine ? weights_of(net, layer, 1) : NULL,
+                               .scale_gradient = affine ? gradients_of(net, layer, 0) : NULL,
+                               .shift_gradient = affine ? gradients_of(net, layer, 1) : NULL,
+                               .running_mean = running_of(net, layer, statistics),
+                               .running_variance = running_of(net, layer, statistics + 1),
                                .saved = command->data[SONDE__SAVED],
                                .partial = command->data[SONDE__PARTIAL],
                                .relu = command->relu,

@@ -15,9 +15,9 @@
 #include "base/checked.h"
 
 static const char *const op_names[] = {
-    "input", "conv",    "linear", "batch_norm", "layer_norm", "relu",        "gelu",
-    "silu",  "sigmoid", "tanh",   "softmax",    "max_pool",   "avg_pool",    "global_pool",
-    "add",   "mul",     "concat", "reshape",    "dropout",    "shortcut_pad"};
+    "input",       "conv",    "linear", "batch_norm", "layer_norm", "relu",     "gelu",
+    "silu",        "sigmoid", "tanh",   "softmax",    "zero",       "max_pool", "avg_pool",
+    "global_pool", "add",     "mul",    "concat",     "reshape",    "dropout",  "shortcut_pad"};
 
 static sonde__node fail(sonde__graph *graph, sonde_status status, const char *format, ...)
     SONDE_PRINTF(3, 4);
@@ -329,18 +329,32 @@ sonde__node sonde__graph_linear(sonde__graph *graph, const char *name, sonde__no
     return last_node(graph);
 }
 
-sonde__node sonde__graph_batch_norm(sonde__graph *graph, const char *name, sonde__node x)
+static sonde__node add_batch_norm(sonde__graph *graph, const char *name, sonde__node x, bool affine)
 {
     if (!usable(graph, &x, 1))
         return -1;
     sonde__shape shape = graph->layers[x].shape;
-    if (!add_layer(graph, SONDE__OP_BATCH_NORM, name, &x, 1, shape))
+    sonde__layer *layer = add_layer(graph, SONDE__OP_BATCH_NORM, name, &x, 1, shape);
+    if (!layer)
         return -1;
-    add_vector(graph, "weight", SONDE__ROLE_SCALE, shape.channels);
-    add_vector(graph, "bias", SONDE__ROLE_SHIFT, shape.channels);
+    layer->affine = affine;
+    if (affine) {
+        add_vector(graph, "weight", SONDE__ROLE_SCALE, shape.channels);
+        add_vector(graph, "bias", SONDE__ROLE_SHIFT, shape.channels);
+    }
     add_vector(graph, "running_mean", SONDE__ROLE_RUNNING_MEAN, shape.channels);
     add_vector(graph, "running_var", SONDE__ROLE_RUNNING_VARIANCE, shape.channels);
     return last_node(graph);
+}
+
+sonde__node sonde__graph_batch_norm(sonde__graph *graph, const char *name, sonde__node x)
+{
+    return add_batch_norm(graph, name, x, true);
+}
+
+sonde__node sonde__graph_batch_norm_plain(sonde__graph *graph, const char *name, sonde__node x)
+{
+    return add_batch_norm(graph, name, x, false);
 }
 
 sonde__node sonde__graph_layer_norm(sonde__graph *graph, const char *name, sonde__node x)
@@ -362,7 +376,7 @@ sonde__node sonde__graph_unary(sonde__graph *graph, sonde__op op, sonde__node x)
     if (!usable(graph, &x, 1))
         return -1;
     bool global = op == SONDE__OP_GLOBAL_POOL;
-    if (!global && (op < SONDE__OP_RELU || op > SONDE__OP_SOFTMAX))
+    if (!global && (op < SONDE__OP_RELU || op > SONDE__OP_ZERO))
         return fail(graph, SONDE_ERROR_ARGUMENT, "operator %d does not take one input", (int)op);
     sonde__shape shape = graph->layers[x].shape;
     if (global)

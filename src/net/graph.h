@@ -33,6 +33,7 @@ typedef enum sonde__op {
     SONDE__OP_SIGMOID,
     SONDE__OP_TANH,
     SONDE__OP_SOFTMAX, /* over channels (of every pixel) */
+    SONDE__OP_ZERO,    /* 0 times x: the edge "none" of a cell */
     SONDE__OP_MAX_POOL,
     SONDE__OP_AVG_POOL,    /* padding is not counted */
     SONDE__OP_GLOBAL_POOL, /* average, to channels x 1 x 1 */
@@ -67,9 +68,11 @@ sonde__node sonde__graph_linear(sonde__graph *graph, const char *name, sonde__no
                                 bool bias);
 /* eps 1e-5, momentum 0.1, affine; running mean and unbiased variance, as PyTorch. */
 sonde__node sonde__graph_batch_norm(sonde__graph *graph, const char *name, sonde__node x);
+/* The same without scale and shift: its only parameters are the running statistics. */
+sonde__node sonde__graph_batch_norm_plain(sonde__graph *graph, const char *name, sonde__node x);
 /* Over all of an example's features (channels, height, width), affine, eps 1e-5. */
 sonde__node sonde__graph_layer_norm(sonde__graph *graph, const char *name, sonde__node x);
-/* RELU, GELU, SILU, SIGMOID, TANH, SOFTMAX, GLOBAL_POOL. */
+/* RELU, GELU, SILU, SIGMOID, TANH, SOFTMAX, ZERO, GLOBAL_POOL. */
 sonde__node sonde__graph_unary(sonde__graph *graph, sonde__op op, sonde__node x);
 /* MAX_POOL or AVG_POOL. */
 sonde__node sonde__graph_pool(sonde__graph *graph, sonde__op op, sonde__node x, int kernel,

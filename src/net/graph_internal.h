@@ -14,6 +14,7 @@ typedef struct sonde__layer {
     sonde__conv_options conv;    /* CONV; for LINEAR `out` and `bias` */
     int kernel, stride, padding; /* pools; `stride` also of SHORTCUT_PAD */
     double rate;                 /* DROPOUT */
+    bool affine;                 /* BATCH_NORM: scale and shift come before its statistics */
     sonde__init init;
     int first_parameter, parameter_count;
     bool used; /* the output depends on it; set by finish */

@@ -157,11 +157,12 @@ static void save_channel(const sonde__batch_norm *norm, size_t channels, size_t 
 {
     float *saved = norm->saved;
     double inverse = 1.0 / sqrt(variance + (double)EPSILON);
-    double factor = (double)norm->scale[c] * inverse;
+    double factor = norm->scale ? (double)norm->scale[c] * inverse : inverse;
+    double shift = norm->shift ? (double)norm->shift[c] : 0;
     saved[c] = (float)mean;
     saved[channels + c] = (float)inverse;
     saved[2 * channels + c] = (float)factor;
-    saved[3 * channels + c] = (float)((double)norm->shift[c] - factor * mean);
+    saved[3 * channels + c] = (float)(shift - factor * mean);
 }
 
 static void join_channel(const sonde__batch_norm *norm, const pieces *p, size_t c)
@@ -484,8 +485,10 @@ static void join_sums(const sonde__batch_norm *norm, const pieces *p)
         double mean = (double)norm->saved[c], inverse = (double)norm->saved[channels + c];
         double factor = (double)norm->saved[2 * channels + c];
         product *= inverse;
-        norm->shift_gradient[c] = (float)sum;
-        norm->scale_gradient[c] = (float)product;
+        if (norm->scale_gradient) {
+            norm->shift_gradient[c] = (float)sum;
+            norm->scale_gradient[c] = (float)product;
+        }
         double tilt = -factor * inverse * product / count;
         slope[c] = (float)tilt;
         constant[c] = (float)(-factor * sum / count - mean * tilt);

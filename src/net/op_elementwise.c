@@ -6,6 +6,7 @@
  *   silu     x s(x), s the logistic         dx = dy s (1 + x (1 - s))
  *   sigmoid  s(x)                           dx = dy y (1 - y)
  *   tanh                                    dx = dy (1 - y^2)
+ *   zero     0                              dx = 0 (as dy [y > 0])
  *   softmax  e_c / sum e                    dx = y (dy - sum_c dy y)
  *   add      [relu](a + b)                  da = db = dy
  *   mul      a b (b may be a gate: one value a channel)   da = dy b,  db = dy a (summed if a gate)
@@ -72,6 +73,9 @@ static void unary_range(sonde__op op, const float *x, float *y, size_t n)
         for (size_t i = 0; i < n; i++)
             y[i] = tanhf(x[i]);
         break;
+    case SONDE__OP_ZERO:
+        memset(y, 0, n * sizeof *y);
+        break;
     default:
         relu_range(x, y, n);
     }
@@ -105,7 +109,8 @@ void sonde__unary_forward(sonde__op op, const sonde__form *form, const float *x,
 
 bool sonde__unary_by_output(sonde__op op)
 {
-    return op == SONDE__OP_RELU || op == SONDE__OP_SIGMOID || op == SONDE__OP_TANH;
+    return op == SONDE__OP_RELU || op == SONDE__OP_SIGMOID || op == SONDE__OP_TANH ||
+           op == SONDE__OP_ZERO;
 }
 
 SONDE_CLONES static void relu_gradient(const float *y, float *dy, size_t n)

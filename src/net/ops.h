@@ -14,11 +14,11 @@
 
 typedef struct sonde__batch_norm {
     sonde__form form;
-    const float *scale, *shift; /* padded with zeros to a multiple of 16 */
+    const float *scale, *shift; /* padded with zeros to a multiple of 16; NULL: 1 and 0 */
     float *running_mean, *running_variance;
-    float *scale_gradient, *shift_gradient;
-    float *saved;   /* 4 * padded channels, from forward to backward */
-    float *partial; /* scratch of sonde__batch_norm_partial floats */
+    float *scale_gradient, *shift_gradient; /* NULL as scale and shift are */
+    float *saved;                           /* 4 * padded channels, from forward to backward */
+    float *partial;                         /* scratch of sonde__batch_norm_partial floats */
     bool relu;
     bool pool; /* y is the maximum over 2 x 2 pixels, moving by 2; no `other` then */
 } sonde__batch_norm;
@@ -72,7 +72,7 @@ void sonde__layer_norm_backward(const sonde__layer_norm *norm, const float *x, c
 
 /* --- op_elementwise.c --- */
 
-/* RELU, GELU, SILU, SIGMOID, TANH; y may be x. */
+/* RELU, GELU, SILU, SIGMOID, TANH, ZERO; y may be x. */
 void sonde__unary_forward(sonde__op op, const sonde__form *form, const float *x, float *y);
 /* dy becomes dx. */
 void sonde__unary_backward(sonde__op op, const sonde__form *form, const float *x, const float *y,
