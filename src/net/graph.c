@@ -19,11 +19,7 @@ static const char *const op_names[] = {
     "silu",        "sigmoid", "tanh",   "softmax",    "zero",       "max_pool", "avg_pool",
     "global_pool", "add",     "mul",    "concat",     "reshape",    "dropout",  "shortcut_pad"};
 
-static sonde__node fail(sonde__graph *graph, sonde_status status, const char *format, ...)
-    SONDE_PRINTF(3, 4);
-
-/* Keeps the first failure; the node that it returns makes later calls do nothing. */
-static sonde__node fail(sonde__graph *graph, sonde_status status, const char *format, ...)
+sonde__node sonde__graph_fail(sonde__graph *graph, sonde_status status, const char *format, ...)
 {
     if (graph->status == SONDE_OK) {
         va_list arguments;
@@ -37,7 +33,7 @@ static sonde__node fail(sonde__graph *graph, sonde_status status, const char *fo
 
 static sonde__node fail_memory(sonde__graph *graph)
 {
-    return fail(graph, SONDE_ERROR_MEMORY, "no memory for the graph of the network");
+    return sonde__graph_fail(graph, SONDE_ERROR_MEMORY, "no memory for the graph of the network");
 }
 
 sonde_status sonde__graph_create(sonde_context *context, sonde__graph **graph)
@@ -74,18 +70,25 @@ void sonde__graph_set_init(sonde__graph *graph, sonde__init init)
     graph->init = init;
 }
 
-/* True if every input is a node of this graph and nothing has failed so far. */
-static bool usable(sonde__graph *graph, const sonde__node *inputs, int count)
+void sonde__graph_set_deviation(sonde__graph *graph, double deviation)
+{
+    graph->init = SONDE__INIT_NORMAL;
+    graph->deviation = deviation;
+}
+
+bool sonde__graph_usable(sonde__graph *graph, const sonde__node *inputs, int count)
 {
     if (graph->status != SONDE_OK)
         return false;
     if (graph->finished) {
-        fail(graph, SONDE_ERROR_STATE, "the graph is finished; no operator can be added");
+        sonde__graph_fail(graph, SONDE_ERROR_STATE,
+                          "the graph is finished; no operator can be added");
         return false;
     }
     for (int i = 0; i < count; i++) {
         if (inputs[i] < 0 || inputs[i] >= graph->layer_count) {
-            fail(graph, SONDE_ERROR_ARGUMENT, "node %d is not of this graph", inputs[i]);
+            sonde__graph_fail(graph, SONDE_ERROR_ARGUMENT, "node %d is not of this graph",
+                              inputs[i]);
             return false;
         }
     }
@@ -118,14 +121,13 @@ static bool reserve_layer(sonde__graph *graph)
     return true;
 }
 
-/* Adds a layer with its inputs; the caller fills in the rest. NULL (and a failure kept) if not. */
-static sonde__layer *add_layer(sonde__graph *graph, sonde__op op, const char *name,
+sonde__layer *sonde__graph_add(sonde__graph *graph, sonde__op op, const char *name,
                                const sonde__node *inputs, int count, sonde__shape shape)
 {
     double features = (double)shape.channels * shape.height * shape.width;
     if (shape.channels < 1 || shape.height < 1 || shape.width < 1 || features > INT_MAX) {
-        fail(graph, SONDE_ERROR_SHAPE, "%s would give an output of %d x %d x %d", op_names[op],
-             shape.channels, shape.height, shape.width);
+        sonde__graph_fail(graph, SONDE_ERROR_SHAPE, "%s would give an output of %d x %d x %d",
+                          op_names[op], shape.channels, shape.height, shape.width);
         return NULL;
     }
     if (!reserve_layer(graph)) {
@@ -137,6 +139,7 @@ static sonde__layer *add_layer(sonde__graph *graph, sonde__op op, const char *na
     layer->op = op;
     layer->shape = shape;
     layer->init = graph->init;
+    layer->deviation = graph->deviation;
     layer->first_parameter = graph->parameter_count;
     layer->input_count = count;
     layer->inputs = sonde__alloc(graph->context, (size_t)count, sizeof *layer->inputs);
@@ -150,7 +153,7 @@ static sonde__layer *add_layer(sonde__graph *graph, sonde__op op, const char *na
     return layer;
 }
 
-static sonde__node last_node(const sonde__graph *graph)
+sonde__node sonde__graph_last(const sonde__graph *graph)
 {
     return graph->status == SONDE_OK ? graph->layer_count - 1 : -1;
 }
@@ -179,7 +182,7 @@ static char *join_name(sonde__graph *graph, const char *layer, const char *suffi
     size_t length = strlen(layer) + strlen(suffix) + 2;
     char *name = sonde__alloc(graph->context, length, 1);
     if (name)
-        snprintf(name, length, "%s.%s", layer, suffix);
+        snprintf(name, length, "%s%s%s", layer, *suffix ? "." : "", suffix);
     return name;
 }
 
@@ -192,8 +195,8 @@ static bool name_taken(const sonde__graph *graph, const char *name)
     return false;
 }
 
-static void add_parameter(sonde__graph *graph, const char *suffix, sonde__role role, int dims,
-                          const int64_t *shape)
+void sonde__graph_add_parameter(sonde__graph *graph, const char *suffix, sonde__role role, int dims,
+                                const int64_t *shape)
 {
     if (graph->status != SONDE_OK)
         return;
@@ -202,8 +205,8 @@ static void add_parameter(sonde__graph *graph, const char *suffix, sonde__role r
     for (int d = 0; d < dims; d++)
         elements *= (double)shape[d];
     if (elements > INT_MAX) {
-        fail(graph, SONDE_ERROR_OVERFLOW, "%s.%s would have %.0f elements", layer->name, suffix,
-             elements);
+        sonde__graph_fail(graph, SONDE_ERROR_OVERFLOW, "%s.%s would have %.0f elements",
+                          layer->name, suffix, elements);
         return;
     }
     char *name = reserve_parameter(graph) ? join_name(graph, layer->name, suffix) : NULL;
@@ -212,7 +215,7 @@ static void add_parameter(sonde__graph *graph, const char *suffix, sonde__role r
         return;
     }
     if (name_taken(graph, name)) {
-        fail(graph, SONDE_ERROR_ARGUMENT, "two layers are named %s", layer->name);
+        sonde__graph_fail(graph, SONDE_ERROR_ARGUMENT, "two layers are named %s", layer->name);
         sonde__free(graph->context, name);
         return;
     }
@@ -226,17 +229,18 @@ static void add_parameter(sonde__graph *graph, const char *suffix, sonde__role r
 
 static void add_vector(sonde__graph *graph, const char *suffix, sonde__role role, int64_t length)
 {
-    add_parameter(graph, suffix, role, 1, &length);
+    sonde__graph_add_parameter(graph, suffix, role, 1, &length);
 }
 
 sonde__node sonde__graph_input(sonde__graph *graph, sonde__shape shape)
 {
-    if (!usable(graph, NULL, 0))
+    if (!sonde__graph_usable(graph, NULL, 0))
         return -1;
     if (graph->layer_count > 0)
-        return fail(graph, SONDE_ERROR_ARGUMENT, "a graph has one input, and it comes first");
-    add_layer(graph, SONDE__OP_INPUT, NULL, NULL, 0, shape);
-    return last_node(graph);
+        return sonde__graph_fail(graph, SONDE_ERROR_ARGUMENT,
+                                 "a graph has one input, and it comes first");
+    sonde__graph_add(graph, SONDE__OP_INPUT, NULL, NULL, 0, shape);
+    return sonde__graph_last(graph);
 }
 
 /* Output size along one axis, or 0 if the window does not fit. */
@@ -252,18 +256,21 @@ static bool conv_options_valid(sonde__graph *graph, const sonde__conv_options *o
     if (options->out < 1 || options->kernel_height < 1 || options->kernel_width < 1 ||
         options->stride < 1 || options->padding < 0 || options->dilation < 1 ||
         options->groups < 1) {
-        fail(graph, SONDE_ERROR_ARGUMENT,
-             "conv: out, kernel, stride, dilation and groups must be at least 1, padding 0");
+        sonde__graph_fail(
+            graph, SONDE_ERROR_ARGUMENT,
+            "conv: out, kernel, stride, dilation and groups must be at least 1, padding 0");
         return false;
     }
     if (options->padding > INT_MAX / 4 || options->dilation > 1 << 15 ||
         options->kernel_height > 1 << 15 || options->kernel_width > 1 << 15) {
-        fail(graph, SONDE_ERROR_ARGUMENT, "conv: padding, dilation or kernel is too large");
+        sonde__graph_fail(graph, SONDE_ERROR_ARGUMENT,
+                          "conv: padding, dilation or kernel is too large");
         return false;
     }
     if (in % options->groups != 0 || options->out % options->groups != 0) {
-        fail(graph, SONDE_ERROR_SHAPE, "conv: %d groups divide neither %d inputs nor %d outputs",
-             options->groups, in, options->out);
+        sonde__graph_fail(graph, SONDE_ERROR_SHAPE,
+                          "conv: %d groups divide neither %d inputs nor %d outputs",
+                          options->groups, in, options->out);
         return false;
     }
     return true;
@@ -272,7 +279,7 @@ static bool conv_options_valid(sonde__graph *graph, const sonde__conv_options *o
 sonde__node sonde__graph_conv(sonde__graph *graph, const char *name, sonde__node x,
                               sonde__conv_options options)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     sonde__shape in = graph->layers[x].shape;
     if (!conv_options_valid(graph, &options, in.channels))
@@ -283,18 +290,19 @@ sonde__node sonde__graph_conv(sonde__graph *graph, const char *name, sonde__node
                         window_output(in.width, options.kernel_width, options.stride,
                                       options.padding, options.dilation)};
     if (out.height < 1 || out.width < 1)
-        return fail(graph, SONDE_ERROR_SHAPE, "conv: a %d x %d kernel does not fit into %d x %d",
-                    options.kernel_height, options.kernel_width, in.height, in.width);
-    sonde__layer *layer = add_layer(graph, SONDE__OP_CONV, name, &x, 1, out);
+        return sonde__graph_fail(graph, SONDE_ERROR_SHAPE,
+                                 "conv: a %d x %d kernel does not fit into %d x %d",
+                                 options.kernel_height, options.kernel_width, in.height, in.width);
+    sonde__layer *layer = sonde__graph_add(graph, SONDE__OP_CONV, name, &x, 1, out);
     if (!layer)
         return -1;
     layer->conv = options;
     int64_t shape[4] = {options.out, in.channels / options.groups, options.kernel_height,
                         options.kernel_width};
-    add_parameter(graph, "weight", SONDE__ROLE_WEIGHT, 4, shape);
+    sonde__graph_add_parameter(graph, "weight", SONDE__ROLE_WEIGHT, 4, shape);
     if (options.bias)
         add_vector(graph, "bias", SONDE__ROLE_BIAS, options.out);
-    return last_node(graph);
+    return sonde__graph_last(graph);
 }
 
 sonde__node sonde__graph_conv_simple(sonde__graph *graph, const char *name, sonde__node x, int out,
@@ -314,27 +322,27 @@ sonde__node sonde__graph_conv_simple(sonde__graph *graph, const char *name, sond
 sonde__node sonde__graph_linear(sonde__graph *graph, const char *name, sonde__node x, int out,
                                 bool bias)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     int64_t in = (int64_t)sonde__features(graph->layers[x].shape);
     sonde__layer *layer =
-        add_layer(graph, SONDE__OP_LINEAR, name, &x, 1, (sonde__shape){out, 1, 1});
+        sonde__graph_add(graph, SONDE__OP_LINEAR, name, &x, 1, (sonde__shape){out, 1, 1});
     if (!layer)
         return -1;
     layer->conv.out = out;
     layer->conv.bias = bias;
-    add_parameter(graph, "weight", SONDE__ROLE_WEIGHT, 2, (int64_t[]){out, in});
+    sonde__graph_add_parameter(graph, "weight", SONDE__ROLE_WEIGHT, 2, (int64_t[]){out, in});
     if (bias)
         add_vector(graph, "bias", SONDE__ROLE_BIAS, out);
-    return last_node(graph);
+    return sonde__graph_last(graph);
 }
 
 static sonde__node add_batch_norm(sonde__graph *graph, const char *name, sonde__node x, bool affine)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     sonde__shape shape = graph->layers[x].shape;
-    sonde__layer *layer = add_layer(graph, SONDE__OP_BATCH_NORM, name, &x, 1, shape);
+    sonde__layer *layer = sonde__graph_add(graph, SONDE__OP_BATCH_NORM, name, &x, 1, shape);
     if (!layer)
         return -1;
     layer->affine = affine;
@@ -344,7 +352,7 @@ static sonde__node add_batch_norm(sonde__graph *graph, const char *name, sonde__
     }
     add_vector(graph, "running_mean", SONDE__ROLE_RUNNING_MEAN, shape.channels);
     add_vector(graph, "running_var", SONDE__ROLE_RUNNING_VARIANCE, shape.channels);
-    return last_node(graph);
+    return sonde__graph_last(graph);
 }
 
 sonde__node sonde__graph_batch_norm(sonde__graph *graph, const char *name, sonde__node x)
@@ -359,56 +367,59 @@ sonde__node sonde__graph_batch_norm_plain(sonde__graph *graph, const char *name,
 
 sonde__node sonde__graph_layer_norm(sonde__graph *graph, const char *name, sonde__node x)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     sonde__shape shape = graph->layers[x].shape;
-    if (!add_layer(graph, SONDE__OP_LAYER_NORM, name, &x, 1, shape))
+    if (!sonde__graph_add(graph, SONDE__OP_LAYER_NORM, name, &x, 1, shape))
         return -1;
     int dims = shape.height == 1 && shape.width == 1 ? 1 : 3;
     int64_t plain[3] = {shape.channels, shape.height, shape.width};
-    add_parameter(graph, "weight", SONDE__ROLE_SCALE, dims, plain);
-    add_parameter(graph, "bias", SONDE__ROLE_SHIFT, dims, plain);
-    return last_node(graph);
+    sonde__graph_add_parameter(graph, "weight", SONDE__ROLE_SCALE, dims, plain);
+    sonde__graph_add_parameter(graph, "bias", SONDE__ROLE_SHIFT, dims, plain);
+    return sonde__graph_last(graph);
 }
 
 sonde__node sonde__graph_unary(sonde__graph *graph, sonde__op op, sonde__node x)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     bool global = op == SONDE__OP_GLOBAL_POOL;
     if (!global && (op < SONDE__OP_RELU || op > SONDE__OP_ZERO))
-        return fail(graph, SONDE_ERROR_ARGUMENT, "operator %d does not take one input", (int)op);
+        return sonde__graph_fail(graph, SONDE_ERROR_ARGUMENT, "operator %d does not take one input",
+                                 (int)op);
     sonde__shape shape = graph->layers[x].shape;
     if (global)
         shape.height = shape.width = 1;
-    add_layer(graph, op, NULL, &x, 1, shape);
-    return last_node(graph);
+    sonde__graph_add(graph, op, NULL, &x, 1, shape);
+    return sonde__graph_last(graph);
 }
 
 sonde__node sonde__graph_pool(sonde__graph *graph, sonde__op op, sonde__node x, int kernel,
                               int stride, int padding)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     if (op != SONDE__OP_MAX_POOL && op != SONDE__OP_AVG_POOL)
-        return fail(graph, SONDE_ERROR_ARGUMENT, "operator %d is not a pool", (int)op);
+        return sonde__graph_fail(graph, SONDE_ERROR_ARGUMENT, "operator %d is not a pool", (int)op);
     if (kernel < 1 || stride < 1 || padding < 0 || padding > kernel / 2)
-        return fail(graph, SONDE_ERROR_ARGUMENT,
-                    "%s: kernel and stride must be at least 1, padding at most half the kernel",
-                    op_names[op]);
+        return sonde__graph_fail(
+            graph, SONDE_ERROR_ARGUMENT,
+            "%s: kernel and stride must be at least 1, padding at most half the kernel",
+            op_names[op]);
     sonde__shape in = graph->layers[x].shape;
     sonde__shape out = {in.channels, window_output(in.height, kernel, stride, padding, 1),
                         window_output(in.width, kernel, stride, padding, 1)};
     if (out.height < 1 || out.width < 1)
-        return fail(graph, SONDE_ERROR_SHAPE, "%s: a window of %d does not fit into %d x %d",
-                    op_names[op], kernel, in.height, in.width);
-    sonde__layer *layer = add_layer(graph, op, NULL, &x, 1, out);
+        return sonde__graph_fail(graph, SONDE_ERROR_SHAPE,
+                                 "%s: a window of %d does not fit into %d x %d", op_names[op],
+                                 kernel, in.height, in.width);
+    sonde__layer *layer = sonde__graph_add(graph, op, NULL, &x, 1, out);
     if (layer) {
         layer->kernel = kernel;
         layer->stride = stride;
         layer->padding = padding;
     }
-    return last_node(graph);
+    return sonde__graph_last(graph);
 }
 
 static bool same_shape(sonde__shape a, sonde__shape b)
@@ -419,81 +430,87 @@ static bool same_shape(sonde__shape a, sonde__shape b)
 sonde__node sonde__graph_binary(sonde__graph *graph, sonde__op op, sonde__node a, sonde__node b)
 {
     sonde__node inputs[2] = {a, b};
-    if (!usable(graph, inputs, 2))
+    if (!sonde__graph_usable(graph, inputs, 2))
         return -1;
     if (op != SONDE__OP_ADD && op != SONDE__OP_MUL)
-        return fail(graph, SONDE_ERROR_ARGUMENT, "operator %d does not take two inputs", (int)op);
+        return sonde__graph_fail(graph, SONDE_ERROR_ARGUMENT,
+                                 "operator %d does not take two inputs", (int)op);
     sonde__shape left = graph->layers[a].shape, right = graph->layers[b].shape;
     bool gate = op == SONDE__OP_MUL && left.channels == right.channels && right.height == 1 &&
                 right.width == 1;
     if (!gate && !same_shape(left, right))
-        return fail(graph, SONDE_ERROR_SHAPE, "%s: %d x %d x %d does not fit %d x %d x %d",
-                    op_names[op], left.channels, left.height, left.width, right.channels,
-                    right.height, right.width);
-    add_layer(graph, op, NULL, inputs, 2, left);
-    return last_node(graph);
+        return sonde__graph_fail(
+            graph, SONDE_ERROR_SHAPE, "%s: %d x %d x %d does not fit %d x %d x %d", op_names[op],
+            left.channels, left.height, left.width, right.channels, right.height, right.width);
+    sonde__graph_add(graph, op, NULL, inputs, 2, left);
+    return sonde__graph_last(graph);
 }
 
 sonde__node sonde__graph_concat(sonde__graph *graph, const sonde__node *nodes, int count)
 {
-    if (!usable(graph, nodes, count))
+    if (!sonde__graph_usable(graph, nodes, count))
         return -1;
     if (count < 1)
-        return fail(graph, SONDE_ERROR_ARGUMENT, "concat: no inputs");
+        return sonde__graph_fail(graph, SONDE_ERROR_ARGUMENT, "concat: no inputs");
     sonde__shape shape = graph->layers[nodes[0]].shape;
     int64_t channels = 0;
     for (int i = 0; i < count; i++) {
         sonde__shape each = graph->layers[nodes[i]].shape;
         if (each.height != shape.height || each.width != shape.width)
-            return fail(graph, SONDE_ERROR_SHAPE, "concat: %d x %d pixels do not fit %d x %d",
-                        each.height, each.width, shape.height, shape.width);
+            return sonde__graph_fail(graph, SONDE_ERROR_SHAPE,
+                                     "concat: %d x %d pixels do not fit %d x %d", each.height,
+                                     each.width, shape.height, shape.width);
         channels += each.channels;
     }
     if (channels > INT_MAX)
-        return fail(graph, SONDE_ERROR_OVERFLOW, "concat: too many channels");
+        return sonde__graph_fail(graph, SONDE_ERROR_OVERFLOW, "concat: too many channels");
     shape.channels = (int)channels;
-    add_layer(graph, SONDE__OP_CONCAT, NULL, nodes, count, shape);
-    return last_node(graph);
+    sonde__graph_add(graph, SONDE__OP_CONCAT, NULL, nodes, count, shape);
+    return sonde__graph_last(graph);
 }
 
 sonde__node sonde__graph_reshape(sonde__graph *graph, sonde__node x, sonde__shape shape)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     size_t from = sonde__features(graph->layers[x].shape);
     if ((double)from != (double)shape.channels * shape.height * shape.width)
-        return fail(graph, SONDE_ERROR_SHAPE, "reshape: %zu values do not fill %d x %d x %d", from,
-                    shape.channels, shape.height, shape.width);
-    add_layer(graph, SONDE__OP_RESHAPE, NULL, &x, 1, shape);
-    return last_node(graph);
+        return sonde__graph_fail(graph, SONDE_ERROR_SHAPE,
+                                 "reshape: %zu values do not fill %d x %d x %d", from,
+                                 shape.channels, shape.height, shape.width);
+    sonde__graph_add(graph, SONDE__OP_RESHAPE, NULL, &x, 1, shape);
+    return sonde__graph_last(graph);
 }
 
 sonde__node sonde__graph_dropout(sonde__graph *graph, sonde__node x, double rate)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     if (!(rate >= 0 && rate < 1))
-        return fail(graph, SONDE_ERROR_RANGE, "dropout: rate %g is not in [0, 1)", rate);
-    sonde__layer *layer = add_layer(graph, SONDE__OP_DROPOUT, NULL, &x, 1, graph->layers[x].shape);
+        return sonde__graph_fail(graph, SONDE_ERROR_RANGE, "dropout: rate %g is not in [0, 1)",
+                                 rate);
+    sonde__layer *layer =
+        sonde__graph_add(graph, SONDE__OP_DROPOUT, NULL, &x, 1, graph->layers[x].shape);
     if (layer)
         layer->rate = rate;
-    return last_node(graph);
+    return sonde__graph_last(graph);
 }
 
 sonde__node sonde__graph_shortcut_pad(sonde__graph *graph, sonde__node x, int out, int stride)
 {
-    if (!usable(graph, &x, 1))
+    if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     sonde__shape in = graph->layers[x].shape;
     if (out < in.channels || stride < 1)
-        return fail(graph, SONDE_ERROR_ARGUMENT,
-                    "shortcut_pad: %d channels cannot become %d, or stride %d is below 1",
-                    in.channels, out, stride);
+        return sonde__graph_fail(
+            graph, SONDE_ERROR_ARGUMENT,
+            "shortcut_pad: %d channels cannot become %d, or stride %d is below 1", in.channels, out,
+            stride);
     sonde__shape shape = {out, (in.height - 1) / stride + 1, (in.width - 1) / stride + 1};
-    sonde__layer *layer = add_layer(graph, SONDE__OP_SHORTCUT_PAD, NULL, &x, 1, shape);
+    sonde__layer *layer = sonde__graph_add(graph, SONDE__OP_SHORTCUT_PAD, NULL, &x, 1, shape);
     if (layer)
         layer->stride = stride;
-    return last_node(graph);
+    return sonde__graph_last(graph);
 }
 
 /* Marks what the output depends on and finds the head: the last layer among it with a matrix. */
@@ -513,7 +530,7 @@ static void mark_used(sonde__graph *graph)
 
 sonde_status sonde__graph_finish(sonde__graph *graph, sonde__node output)
 {
-    if (usable(graph, &output, 1)) {
+    if (sonde__graph_usable(graph, &output, 1)) {
         graph->output = output;
         graph->finished = true;
         mark_used(graph);
@@ -532,10 +549,13 @@ sonde__shape sonde__graph_shape(const sonde__graph *graph, sonde__node node)
 
 static double layer_flops(const sonde__graph *graph, const sonde__layer *layer)
 {
+    double tokens = (double)layer->shape.height * layer->shape.width;
+    if (layer->op == SONDE__OP_ATTENTION)
+        return 2 * tokens * tokens * layer->shape.channels;
     if (layer->op != SONDE__OP_CONV && layer->op != SONDE__OP_LINEAR)
         return 0;
     double weights = (double)graph->parameters[layer->first_parameter].elements;
-    return weights * layer->shape.height * layer->shape.width;
+    return weights * tokens;
 }
 
 double sonde__graph_flops(const sonde__graph *graph)

@@ -12,10 +12,15 @@ typedef struct sonde__layer {
     int *inputs;        /* layers, all earlier than this one */
     int input_count;
     sonde__conv_options conv;    /* CONV; for LINEAR `out` and `bias` */
-    int kernel, stride, padding; /* pools; `stride` also of SHORTCUT_PAD */
+    int kernel, stride, padding; /* pools; `stride` also of SHORTCUT_PAD; the factor of UPSAMPLE */
+    int parts;                   /* heads of ATTENTION, groups of GROUP_NORM */
+    bool causal;                 /* ATTENTION */
+    bool tokens;                 /* CONV: a linear layer for every token */
+    int front;                   /* SHORTCUT_PAD: zero channels in front */
     double rate;                 /* DROPOUT */
     bool affine;                 /* BATCH_NORM: scale and shift come before its statistics */
     sonde__init init;
+    double deviation; /* SONDE__INIT_NORMAL */
     int first_parameter, parameter_count;
     bool used; /* the output depends on it; set by finish */
 } sonde__layer;
@@ -30,11 +35,28 @@ struct sonde__graph {
     sonde__parameter *parameters; /* names are owned */
     int *parameter_layers;
     int parameter_count, parameter_capacity;
-    int numbered[SONDE__OP_SHORTCUT_PAD + 1]; /* unnamed layers so far, by operator */
+    int numbered[SONDE__OP_COUNT]; /* unnamed layers so far, by operator */
     sonde__init init;
+    double deviation;
     int output, head; /* -1: none */
     bool finished;
 };
+
+/* --- for the calls that add operators ---------------------------------------------------------- */
+
+/* Keeps the first failure; the node that it returns makes later calls do nothing. */
+sonde__node sonde__graph_fail(sonde__graph *graph, sonde_status status, const char *format, ...)
+    SONDE_PRINTF(3, 4);
+/* True if every input is a node of this graph and nothing has failed so far. */
+bool sonde__graph_usable(sonde__graph *graph, const sonde__node *inputs, int count);
+/* Adds a layer with its inputs; the caller fills in the rest. NULL (and a failure kept) if not. */
+sonde__layer *sonde__graph_add(sonde__graph *graph, sonde__op op, const char *name,
+                               const sonde__node *inputs, int count, sonde__shape shape);
+/* Of the layer added last. An empty suffix: the parameter has the layer's name. */
+void sonde__graph_add_parameter(sonde__graph *graph, const char *suffix, sonde__role role, int dims,
+                                const int64_t *shape);
+/* What a call returns: the layer added last, or -1 after a failure. */
+sonde__node sonde__graph_last(const sonde__graph *graph);
 
 static inline size_t sonde__features(sonde__shape shape)
 {

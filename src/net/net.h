@@ -38,7 +38,8 @@ typedef enum sonde__role {
     SONDE__ROLE_SCALE, /* of a normalisation */
     SONDE__ROLE_SHIFT,
     SONDE__ROLE_RUNNING_MEAN, /* buffers: not trained */
-    SONDE__ROLE_RUNNING_VARIANCE
+    SONDE__ROLE_RUNNING_VARIANCE,
+    SONDE__ROLE_TABLE /* trained rows that are looked up or added: embedding, positions */
 } sonde__role;
 
 typedef struct sonde__parameter {
