@@ -15,9 +15,11 @@
 #include "base/checked.h"
 
 static const char *const op_names[] = {
-    "input",       "conv",    "linear", "batch_norm", "layer_norm", "relu",     "gelu",
-    "silu",        "sigmoid", "tanh",   "softmax",    "zero",       "max_pool", "avg_pool",
-    "global_pool", "add",     "mul",    "concat",     "reshape",    "dropout",  "shortcut_pad"};
+    "input",     "conv",      "linear",       "batch_norm", "layer_norm", "relu",
+    "gelu",      "silu",      "sigmoid",      "tanh",       "softmax",    "zero",
+    "max_pool",  "avg_pool",  "global_pool",  "add",        "mul",        "concat",
+    "reshape",   "dropout",   "shortcut_pad", "token_norm", "group_norm", "embedding",
+    "positions", "attention", "transpose",    "upsample"};
 
 sonde__node sonde__graph_fail(sonde__graph *graph, sonde_status status, const char *format, ...)
 {
