@@ -253,6 +253,21 @@ void sonde__text_json_string(sonde__text *text, const char *string)
     sonde__text_add(text, "\"");
 }
 
+void sonde__text_csv(sonde__text *text, const char *string)
+{
+    const bool formula = string[0] && strchr("=+-@\t\r", string[0]);
+    if (!formula && !strpbrk(string, ",\"\r\n")) {
+        sonde__text_add(text, string);
+        return;
+    }
+    sonde__text_add(text, "\"");
+    if (formula)
+        sonde__text_add(text, "'");
+    for (const char *at = string; *at; at++)
+        sonde__text_add_bytes(text, *at == '"' ? "\"\"" : at, *at == '"' ? 2 : 1);
+    sonde__text_add(text, "\"");
+}
+
 static const char *html_escape(unsigned char byte)
 {
     switch (byte) {

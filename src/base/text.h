@@ -26,6 +26,8 @@ void sonde__text_number(sonde__text *text, double value);
 /* Quoted and escaped as a JSON string; invalid UTF-8 becomes U+FFFD. Controls and what turns a text's
  * direction are written as numbers, so that a terminal may show it. */
 void sonde__text_json_string(sonde__text *text, const char *string);
+/* A cell of a table: quoted where it must be (RFC 4180); none can begin a formula of a spreadsheet. */
+void sonde__text_csv(sonde__text *text, const char *string);
 /* With & < > " ' escaped. */
 void sonde__text_html(sonde__text *text, const char *string);
 sonde_status sonde__text_status(const sonde__text *text);

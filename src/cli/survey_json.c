@@ -186,27 +186,11 @@ void sonde__json_survey(sonde__json_out *json, const sonde__survey_table *table)
 
 /* ---- CSV ------------------------------------------------------------------------------------- */
 
-/* Quoted where it must be (RFC 4180); no cell can begin a formula of a spreadsheet. */
-static void csv_text(sonde__text *text, const char *value)
-{
-    const bool formula = value[0] && strchr("=+-@\t\r", value[0]);
-    if (!formula && !strpbrk(value, ",\"\r\n")) {
-        sonde__text_add(text, value);
-        return;
-    }
-    sonde__text_add(text, "\"");
-    if (formula)
-        sonde__text_add(text, "'");
-    for (const char *at = value; *at; at++)
-        sonde__text_add_bytes(text, *at == '"' ? "\"\"" : at, *at == '"' ? 2 : 1);
-    sonde__text_add(text, "\"");
-}
-
 static void csv_field(sonde__text *text, const field *one)
 {
     sonde__text_add(text, ",");
     if (one->kind == TEXT)
-        csv_text(text, one->text ? one->text : "");
+        sonde__text_csv(text, one->text ? one->text : "");
     else if (one->kind == NUMBER && isfinite(one->number))
         sonde__text_number(text, one->number);
     else if (one->kind == COUNT && one->count >= 0)
@@ -233,12 +217,12 @@ void sonde__csv_survey(sonde__text *text, const sonde__survey_table *table)
     for (size_t i = 0; i < table->count; i++) {
         const sonde__survey_row *row = &table->rows[i];
         const fields all = layer_fields(row);
-        csv_text(text, table->path);
+        sonde__text_csv(text, table->path);
         sonde__text_add(text, ",");
         if (table->epoch >= 0)
             sonde__text_format(text, "%" PRId64, table->epoch);
         sonde__text_add(text, ",");
-        csv_text(text, row->layer.name);
+        sonde__text_csv(text, row->layer.name);
         sonde__shape_text(row->layer.dims, row->layer.dim, "x", shape, sizeof shape);
         sonde__text_format(text, ",%s", shape);
         for (int j = 0; j < all.count; j++)
