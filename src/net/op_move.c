@@ -106,22 +106,22 @@ static int run_length(const sonde__form *in, const sonde__form *out, int c, int 
     return left < length ? left : length;
 }
 
-static void shortcut_example(const sonde__form *in, const sonde__form *out, int stride, float *x,
-                             float *y, bool back)
+static void shortcut_example(const sonde__form *in, const sonde__form *out,
+                             const sonde__shortcut *options, float *x, float *y, bool back)
 {
-    int front = (out->shape.channels - in->shape.channels) / 2;
+    int front = options->front;
     for (int c = 0; c < in->shape.channels;) {
         int length = run_length(in, out, c, front);
         run_of_lanes run = {x + sonde__form_index(in, c, 0),
                             y + sonde__form_index(out, c + front, 0), (size_t)in->block,
                             (size_t)out->block, (size_t)length * sizeof *x};
-        shortcut_run(in, out, stride, &run, back);
+        shortcut_run(in, out, options->stride, &run, back);
         c += length;
     }
 }
 
-static void shortcut(const sonde__form *in, const sonde__form *out, int stride, float *x, float *y,
-                     bool back)
+static void shortcut(const sonde__form *in, const sonde__form *out, const sonde__shortcut *options,
+                     float *x, float *y, bool back)
 {
     size_t from = sonde__form_stride(in), to = sonde__form_stride(out);
 #pragma omp parallel for schedule(static) if (parallel(in))
@@ -131,20 +131,20 @@ static void shortcut(const sonde__form *in, const sonde__form *out, int stride, 
             memset(source, 0, from * sizeof *source);
         else
             memset(target, 0, to * sizeof *target);
-        shortcut_example(in, out, stride, source, target, back);
+        shortcut_example(in, out, options, source, target, back);
     }
 }
 
-void sonde__shortcut_pad_forward(const sonde__form *in, const sonde__form *out, int stride,
-                                 const float *x, float *y)
+void sonde__shortcut_pad_forward(const sonde__form *in, const sonde__form *out,
+                                 const sonde__shortcut *options, const float *x, float *y)
 {
-    shortcut(in, out, stride, (float *)(uintptr_t)x, y, false);
+    shortcut(in, out, options, (float *)(uintptr_t)x, y, false);
 }
 
-void sonde__shortcut_pad_backward(const sonde__form *in, const sonde__form *out, int stride,
-                                  const float *dy, float *dx)
+void sonde__shortcut_pad_backward(const sonde__form *in, const sonde__form *out,
+                                  const sonde__shortcut *options, const float *dy, float *dx)
 {
-    shortcut(in, out, stride, dx, (float *)(uintptr_t)dy, true);
+    shortcut(in, out, options, dx, (float *)(uintptr_t)dy, true);
 }
 
 void sonde__copy(size_t count, const float *from, float *to)

@@ -130,10 +130,14 @@ void sonde__concat_forward(const sonde__form *part, const float *x, const sonde_
                            int first, float *y);
 void sonde__concat_backward(const sonde__form *part, float *dx, const sonde__form *whole, int first,
                             const float *dy);
-void sonde__shortcut_pad_forward(const sonde__form *in, const sonde__form *out, int stride,
-                                 const float *x, float *y);
-void sonde__shortcut_pad_backward(const sonde__form *in, const sonde__form *out, int stride,
-                                  const float *dy, float *dx);
+/* Channels of the input are channels [front, ...) of the output; every stride-th pixel. */
+typedef struct sonde__shortcut {
+    int stride, front;
+} sonde__shortcut;
+void sonde__shortcut_pad_forward(const sonde__form *in, const sonde__form *out,
+                                 const sonde__shortcut *options, const float *x, float *y);
+void sonde__shortcut_pad_backward(const sonde__form *in, const sonde__form *out,
+                                  const sonde__shortcut *options, const float *dy, float *dx);
 void sonde__copy(size_t count, const float *from, float *to);
 
 /* Loops over fewer floats than this stay on one thread. */
