@@ -293,15 +293,17 @@ sonde_status sonde__run_concat_backward(sonde__net *net, const sonde__command *c
 sonde_status sonde__run_shortcut(sonde__net *net, const sonde__command *command)
 {
     (void)net;
-    sonde__shortcut_pad_forward(&command->in, &command->out, command->layer->stride,
-                                command->data[SONDE__X], command->data[SONDE__Y]);
+    const sonde__shortcut options = {command->layer->stride, command->layer->front};
+    sonde__shortcut_pad_forward(&command->in, &command->out, &options, command->data[SONDE__X],
+                                command->data[SONDE__Y]);
     return SONDE_OK;
 }
 
 sonde_status sonde__run_shortcut_backward(sonde__net *net, const sonde__command *command)
 {
     (void)net;
-    sonde__shortcut_pad_backward(&command->in, &command->out, command->layer->stride,
-                                 command->data[SONDE__DY], command->data[SONDE__DX]);
+    const sonde__shortcut options = {command->layer->stride, command->layer->front};
+    sonde__shortcut_pad_backward(&command->in, &command->out, &options, command->data[SONDE__DY],
+                                 command->data[SONDE__DX]);
     return SONDE_OK;
 }

@@ -510,8 +510,10 @@ sonde__node sonde__graph_shortcut_pad(sonde__graph *graph, sonde__node x, int ou
             stride);
     sonde__shape shape = {out, (in.height - 1) / stride + 1, (in.width - 1) / stride + 1};
     sonde__layer *layer = sonde__graph_add(graph, SONDE__OP_SHORTCUT_PAD, NULL, &x, 1, shape);
-    if (layer)
+    if (layer) {
         layer->stride = stride;
+        layer->front = (out - in.channels) / 2;
+    }
     return sonde__graph_last(graph);
 }
 
