@@ -8,7 +8,7 @@
  * Layouts are chosen here once, with a fixed batch size, so that parameters lie the same way
  * whatever batch or mode is run later.
  */
-#include "net/net_internal.h"
+#include "net/plan_builder.h"
 
 /* The batch that layouts are chosen for. Pinned: resumed runs depend on it. */
 enum { REFERENCE_BATCH = 32 };
@@ -28,12 +28,6 @@ static void count_consumers(sonde__net *net)
 static bool sole_reader(const sonde__net *net, int layer)
 {
     return net->nodes[layer].consumers == 1 && !net->nodes[layer].absorbed;
-}
-
-static bool takes_relu(sonde__op op)
-{
-    return op == SONDE__OP_CONV || op == SONDE__OP_LINEAR || op == SONDE__OP_BATCH_NORM ||
-           op == SONDE__OP_ADD;
 }
 
 /* If one operand of an addition is a batch norm of its own, it becomes the core. */
@@ -82,7 +76,8 @@ static void find_stages(sonde__net *net)
         if (!layer->used || net->nodes[i].absorbed)
             continue;
         sonde__stage stage = {.anchor = i, .core = i, .other = -1};
-        if (layer->op == SONDE__OP_RELU && takes_relu(graph->layers[layer->inputs[0]].op) &&
+        if (layer->op == SONDE__OP_RELU &&
+            sonde__op_row_of(graph->layers[layer->inputs[0]].op)->takes_relu &&
             sole_reader(net, layer->inputs[0])) {
             stage.relu = true;
             stage.core = layer->inputs[0];
@@ -133,26 +128,18 @@ static int movable_block(const sonde__net *net, int block)
 static sonde_status choose_layout(sonde__net *net, const sonde__stage *stage)
 {
     int block = stage->input >= 0 ? net->nodes[stage->input].block : 1;
-    switch (net->graph->layers[stage->core].op) {
-    case SONDE__OP_CONV:
+    switch (sonde__op_row_of(net->graph->layers[stage->core].op)->layout) {
+    case SONDE__LAYOUT_PRODUCT:
         SONDE_TRY(describe_product(net, stage));
         block = net->nodes[stage->core].product.output.block;
         break;
-    case SONDE__OP_LINEAR:
-        SONDE_TRY(describe_product(net, stage));
+    case SONDE__LAYOUT_PLAIN:
         block = 1;
         break;
-    case SONDE__OP_INPUT:
-    case SONDE__OP_LAYER_NORM:
-    case SONDE__OP_GLOBAL_POOL:
-    case SONDE__OP_RESHAPE:
-        block = 1;
-        break;
-    case SONDE__OP_CONCAT:
-    case SONDE__OP_SHORTCUT_PAD:
+    case SONDE__LAYOUT_MOVABLE:
         block = movable_block(net, block);
         break;
-    default:
+    case SONDE__LAYOUT_SAME:
         break;
     }
     net->nodes[stage->anchor].block = block;
