@@ -2,21 +2,24 @@
  * Sonde: steer the training of a neural network without a validation set, and diagnose networks
  * that are trained already, from their files.
  *
- * Three decisions, each from published methods that read only the training run itself:
+ * Five decisions, each from published methods that need no validation set:
  *
- *   stop   is more training worth it?       weight spectra against the Marchenko-Pastur law
- *   keep   which checkpoint is to be shipped? norm of the classifier head's gradient on one batch
- *   skip   which examples need no backward pass? instance-dependent early stopping
+ *   stop    is more training worth it?       weight spectra against the Marchenko-Pastur law
+ *   keep    which checkpoint is to be shipped? norm of the classifier head's gradient on one batch
+ *   skip    which examples need no backward pass? instance-dependent early stopping
+ *   choose  which architecture is worth training? proxies of an untrained network
+ *   cut     which channels and weights may go? importances, label-free ones among them
  *
- * Whoever trains needs one object, `sonde_steer`, which holds all three for a run. Each method is
- * also a plain function on arrays, for those who only want the number.
+ * Whoever trains needs one object, `sonde_steer`, which holds the first three for a run. Each method
+ * is also a plain function on arrays, for those who only want the number; so is test prediction
+ * variance, which tells how a trained network bears noise.
  *
  * Model files (safetensors, PyTorch, npy, npz, GGUF) are opened without trusting them, surveyed
  * layer by layer, compared and converted by the last three sections; they need nothing of the
  * others.
  *
- * Sections: status and context; arrays and scores; keep; stop; skip; steer; model files; spectra of
- * a whole model; two models.
+ * Sections: status and context; arrays and scores; keep; stop; skip; steer; test prediction variance;
+ * choose; cut; model files; spectra of a whole model; two models.
  *
  * Rules that hold everywhere
  * - Fallible calls return `sonde_status`; `sonde_context_error` then tells the detail. On failure
@@ -710,6 +713,502 @@ SONDE_API sonde_status sonde_steer_save(sonde_steer *steer, void *buffer, size_t
                                         size_t *written);
 /* Into a steer created with the same options. Damaged or foreign bytes: a status, steer unchanged. */
 SONDE_API sonde_status sonde_steer_restore(sonde_steer *steer, const void *buffer, size_t size);
+
+/* ---------------------------------------------------------------------------------------------
+ * Test prediction variance (TPV)
+ *
+ * How far the outputs f(x) of a trained network move when its weights are perturbed: to first order
+ * the perturbation's variance times the trace Tr(H) = mean over x of ||J(x)||_F^2, with J the
+ * Jacobian of the outputs by the parameters. No labels, and nearly the same number on training
+ * inputs as on test inputs. The caller's backward passes give squared gradient norms of single
+ * examples; here they become traces with standard errors, and traces become TPVs (docs/tpv.md).
+ *
+ *     sonde_tpv_trace *trace;
+ *     sonde_tpv_trace_create(context, layers, NULL, &trace);
+ *     for (each batch)                                  // squares[layer * n + example]
+ *         sonde_tpv_trace_add(trace, squares, n);       // sum over outputs, or mean over draws
+ *     sonde_tpv_noise noise;
+ *     sonde_tpv_noise_init(&noise);                     // SGD, learning rate 1e-3, batch 128
+ *     sonde_estimate total, tpv;
+ *     double variance;
+ *     if (sonde_tpv_trace_read(trace, &total, NULL) == SONDE_OK &&
+ *         sonde_tpv_variance(context, &noise, &variance) == SONDE_OK)
+ *         tpv = sonde_tpv_scale(&total, variance);      // tpv.value +/- tpv.standard_error
+ * ------------------------------------------------------------------------------------------- */
+
+/* A mean over examples or draws; `value` and `standard_error` are 0 where not SONDE_VALID. */
+typedef struct sonde_estimate {
+    double value;
+    double standard_error; /* of the mean; infinite where there is one example only */
+    size_t count;          /* examples (or draws) that it is the mean of */
+    sonde_validity validity;
+} sonde_estimate;
+
+/*
+ * One linear map at n examples: `rows` tokens (or unfolded positions of a convolution) each. The
+ * gradient of example i by the weights is the sum over its rows t of dy_t x_t^T.
+ */
+typedef struct sonde_example_layer {
+    size_t size;
+    sonde_matrix x;  /* (n * rows) x in, the map's inputs, an example's rows together */
+    sonde_matrix dy; /* (n * rows) x out, gradients by its outputs */
+    size_t rows;     /* of one example; 1 */
+    sonde_head_form form;
+} sonde_example_layer;
+
+SONDE_API void sonde_example_layer_init(sonde_example_layer *layer);
+/*
+ * Squared gradient norms of every example, into room for n = x.rows / rows doubles each: by the
+ * weights ||sum_t dy_t x_t^T||_F^2, and by the bias ||sum_t dy_t||^2 (may be NULL). Exact, without
+ * forming gradients where the Gram form rows^2 (in + out) is cheaper. NaN stays NaN. On the calling
+ * thread; sums in double.
+ */
+SONDE_API sonde_status sonde_example_norms(sonde_context *context, const sonde_example_layer *layer,
+                                           double *weight_norms, double *bias_norms);
+
+/* n independent signs +1 or -1, the same for the same seed and index on every machine. */
+SONDE_API void sonde_rademacher(uint64_t seed, uint64_t index, float *signs, size_t n);
+
+/*
+ * Mean and standard error over examples, for each layer and for their (weighted) sum. Handed in is
+ * ||J_layer(x)||_F^2 of each example: the sum over all outputs of the squared gradient norms, or the
+ * mean over draws v of random signs of those of v . f(x), which is unbiased. The standard error
+ * then covers both examples and draws.
+ */
+typedef struct sonde_tpv_trace sonde_tpv_trace;
+
+/* `weights`: what each layer counts in the total (a variance each gives the TPV itself, with the
+ * right standard error); NULL: 1. Copied. */
+SONDE_API sonde_status sonde_tpv_trace_create(sonde_context *context, size_t layers,
+                                              const double *weights, sonde_tpv_trace **trace);
+SONDE_API void sonde_tpv_trace_free(sonde_tpv_trace *trace);
+/* squares[layer * n + example]. Any number of calls; order does not matter beyond rounding. */
+SONDE_API sonde_status sonde_tpv_trace_add(sonde_tpv_trace *trace, const double *squares, size_t n);
+/* `layers`: NULL, or room for as many as were created. NOT_MEASURED before the first example,
+ * NOT_FINITE after a NaN or infinity. */
+SONDE_API sonde_status sonde_tpv_trace_read(const sonde_tpv_trace *trace, sonde_estimate *total,
+                                            sonde_estimate *layers);
+
+typedef enum sonde_tpv_kind {
+    SONDE_TPV_SGD = 0,          /* residual_variance * learning_rate / (2 batch) */
+    SONDE_TPV_QUANTIZATION = 1, /* delta^2 / 12, delta = (high - low) / (2^bits - 1) */
+    SONDE_TPV_ISOTROPIC = 2     /* deviation^2 */
+} sonde_tpv_kind;
+
+typedef struct sonde_tpv_noise {
+    size_t size;
+    sonde_tpv_kind kind;
+    double learning_rate;     /* 1e-3 */
+    double batch;             /* 128 */
+    double residual_variance; /* sigma_eps^2; 1: left out, as published */
+    double low, high;         /* smallest and largest weight, of all tensors (published) or one */
+    int bits;                 /* 1 to 32; 8 */
+    double deviation;         /* of Gaussian noise on each weight; 0.01 */
+} sonde_tpv_noise;
+
+SONDE_API void sonde_tpv_noise_init(sonde_tpv_noise *noise);
+/* The variance of each weight that the noise stands for: what a trace is multiplied by. */
+SONDE_API sonde_status sonde_tpv_variance(sonde_context *context, const sonde_tpv_noise *noise,
+                                          double *variance);
+/* A trace times a variance, value and standard error. */
+SONDE_API sonde_estimate sonde_tpv_scale(const sonde_estimate *trace, double variance);
+
+typedef enum sonde_tpv_convention {
+    SONDE_TPV_SUM_OUTPUTS = 0, /* of squared differences: the definition, what traces give */
+    SONDE_TPV_MEAN_OUTPUTS = 1 /* what the published code reports for SGD: K times smaller */
+} sonde_tpv_convention;
+
+/*
+ * Empirical TPV of one perturbation: outputs of the perturbed and of the reference network on the
+ * same inputs, both n x K. The mean over inputs of ||f' - f||^2 and its standard error over inputs;
+ * `distances`: NULL, or room for the n squared distances. For several draws average the values.
+ */
+SONDE_API sonde_status sonde_tpv_empirical(sonde_context *context, const sonde_matrix *perturbed,
+                                           const sonde_matrix *reference,
+                                           sonde_tpv_convention convention, double *distances,
+                                           sonde_estimate *estimate);
+/*
+ * How far a perturbation is from first order: E ||d - g||^2 / (E ||d||^2 + 1e-12), with d the change
+ * of the outputs and g the directional derivative, both n x K. Above 0.2 the authors discard a point.
+ */
+SONDE_API sonde_status sonde_tpv_first_order(sonde_context *context, const sonde_matrix *change,
+                                             const sonde_matrix *derivative, sonde_score *error);
+
+typedef struct sonde_tpv_label_options {
+    size_t size;
+    double sigma;     /* deviation of the noise on the training targets; 1 */
+    double tolerance; /* singular values below this share of the largest count as zero; 1e-5 */
+    size_t outputs;   /* K: rows of the Jacobians that belong to one input; 1 */
+} sonde_tpv_label_options;
+
+typedef struct sonde_tpv_label_report {
+    sonde_score train, test; /* test is not measured without a test Jacobian */
+    size_t rank;             /* singular values that count */
+} sonde_tpv_label_report;
+
+SONDE_API void sonde_tpv_label_options_init(sonde_tpv_label_options *options);
+/*
+ * TPV of a minimum-norm (linearised) fit to noisy labels, in closed form: sigma^2 sum_i B_ii / s_i^2
+ * with s_i, v_i the singular values and right vectors of the training Jacobian (rows x p) and
+ * B_ii = v_i^T H_test v_i. `test`: NULL, or the test Jacobian (any rows x p). For small networks:
+ * min(rows, p)^2 (rows + p) multiply-adds. NULL options: defaults.
+ */
+SONDE_API sonde_status sonde_tpv_label_noise(sonde_context *context, const sonde_matrix *train,
+                                             const sonde_matrix *test,
+                                             const sonde_tpv_label_options *options,
+                                             sonde_tpv_label_report *report);
+
+/* ---------------------------------------------------------------------------------------------
+ * Choose: proxies of an untrained network
+ *
+ * Numbers that rank architectures after one forward and backward pass of one batch at
+ * initialisation. The caller's framework runs the pass; here its arrays become scores, as
+ * zero-cost-nas and NASLib define them. Read them beside the number of parameters and of
+ * multiply-adds, which often rank as well (docs/proxies.md).
+ *
+ *     sonde_proxy_sums sums = {0};
+ *     for (each convolution and linear layer) {      // weights alone: no bias, no norm
+ *         const sonde_proxy_layer layer = {weight, gradient, {0}, {0}};
+ *         sonde_proxy_add_layer(context, &layer, &sums);
+ *     }
+ *     sonde_score snip = sonde_proxy_score(SONDE_PROXY_SNIP, &sums);
+ * ------------------------------------------------------------------------------------------- */
+
+/* Name, pinned number, text, and the sentence that says what it is. Higher is better for all. */
+#define SONDE_PROXY_LIST(X) \
+    X(SONDE_PROXY_PARAMS, 0, "params", "number of parameters") \
+    X(SONDE_PROXY_FLOPS, 1, "flops", "multiply-adds of one forward pass of one example") \
+    X(SONDE_PROXY_GRAD_NORM, 2, "grad_norm", "sum over layers of the norm of the gradient") \
+    X(SONDE_PROXY_SNIP, 3, "snip", "sum over weights of |weight * gradient|") \
+    X(SONDE_PROXY_PLAIN, 4, "plain", "sum over weights of weight * gradient") \
+    X(SONDE_PROXY_L2_NORM, 5, "l2_norm", "sum over layers of the norm of the weights") \
+    X(SONDE_PROXY_GRASP, 6, "grasp", \
+      "sum over weights of -weight * (Hessian * gradient): how the gradient's norm would change") \
+    X(SONDE_PROXY_FISHER, 7, "fisher", \
+      "squared activation * gradient of each channel, weighted by its number of weights") \
+    X(SONDE_PROXY_SYNFLOW, 8, "synflow", \
+      "natural logarithm of the sum of |weight * dR/dweight| with absolute weights, an input of " \
+      "ones and no batch norm") \
+    X(SONDE_PROXY_SYNFLOW_BN, 9, "synflow_bn", "synflow with batch norm left in") \
+    X(SONDE_PROXY_JACOB_COV, 10, "jacob_cov", \
+      "how little the input gradients of different examples correlate") \
+    X(SONDE_PROXY_NWOT, 11, "nwot", \
+      "log-determinant of how often two examples switch the same ReLUs") \
+    X(SONDE_PROXY_EPE_NAS, 12, "epe_nas", "how the input gradients correlate within each class") \
+    X(SONDE_PROXY_ZEN, 13, "zen", \
+      "how far the features move with the input, with Gaussian weights, batch norm undone") \
+    X(SONDE_PROXY_DISWOT_SEMANTIC, 14, "diswot_semantic", \
+      "likeness of teacher and student in the gradients of their classifiers") \
+    X(SONDE_PROXY_DISWOT_RELATION, 15, "diswot_relation", \
+      "likeness of teacher and student in how examples relate to each other") \
+    X(SONDE_PROXY_DISWOT, 16, "diswot", "diswot_semantic plus diswot_relation") \
+    X(SONDE_PROXY_VOTE, 17, "vote", \
+      "share of the other candidates that synflow, jacob_cov and snip by majority put below")
+
+typedef enum sonde_proxy_kind {
+#define SONDE_PROXY_ENUM(name, number, text, sentence) name = number,
+    SONDE_PROXY_LIST(SONDE_PROXY_ENUM)
+#undef SONDE_PROXY_ENUM
+} sonde_proxy_kind;
+
+enum { SONDE_PROXY_COUNT = 18 };
+
+/* "grad_norm", and what it is; "?" for unknown numbers. */
+SONDE_API const char *sonde_proxy_name(sonde_proxy_kind kind);
+SONDE_API const char *sonde_proxy_sentence(sonde_proxy_kind kind);
+/* SONDE_NEUTRAL for unknown numbers. */
+SONDE_API sonde_direction sonde_proxy_direction(sonde_proxy_kind kind);
+/* False, and nothing set, where there is none of that name. */
+SONDE_API bool sonde_proxy_find(const char *name, sonde_proxy_kind *kind);
+
+/* One layer's weights with what belongs to each of them, all of one shape; data NULL: not known. Of
+ * the last two one is enough, along the weights of all counted layers: sum w . Hg = sum g . Hw. */
+typedef struct sonde_proxy_layer {
+    sonde_matrix weight;
+    sonde_matrix gradient;         /* of the mean loss */
+    sonde_matrix hessian_gradient; /* H g */
+    sonde_matrix hessian_weight;   /* H w: how the gradient changes when the weights are scaled */
+} sonde_proxy_layer;
+
+/* Begins as {0}; sums over the layers that were added. */
+typedef struct sonde_proxy_sums {
+    double grad_norm, snip, plain, l2_norm, grasp, fisher;
+    size_t layers;    /* added */
+    size_t gradients; /* of them with a gradient, with a Hessian product, with channels */
+    size_t hessians;
+    size_t channels;
+} sonde_proxy_sums;
+
+/* Adds one layer. Sums in double. Synflow is the `snip` of absolute weights and dR/dW. */
+SONDE_API sonde_status sonde_proxy_add_layer(sonde_context *context, const sonde_proxy_layer *layer,
+                                             sonde_proxy_sums *sums);
+/*
+ * Adds one layer's Fisher information. `products`: n x channels, for each example and output channel
+ * the sum over positions of a * dL/da, with L the mean loss over the n examples and a the layer's
+ * output. `weights`: of one channel.
+ */
+SONDE_API sonde_status sonde_proxy_add_fisher(sonde_context *context, const sonde_matrix *products,
+                                              size_t weights, sonde_proxy_sums *sums);
+/* grad_norm, snip, plain, l2_norm, grasp, fisher; NOT_MEASURED for others, and where no layer had
+ * what it needs; NOT_FINITE after a NaN or infinity. */
+SONDE_API sonde_score sonde_proxy_score(sonde_proxy_kind kind, const sonde_proxy_sums *sums);
+
+/*
+ * Of the input Jacobian: row i is the gradient of the sum of all outputs by input i, flattened (n x
+ * D). - sum (log(v + 1e-5) + 1 / (v + 1e-5)) over the eigenvalues v of the rows' correlations.
+ * TOO_FEW for one row, DEGENERATE where a row is constant (no correlation exists).
+ */
+SONDE_API sonde_status sonde_jacob_cov(sonde_context *context, const sonde_matrix *jacobian,
+                                       sonde_score *score);
+/*
+ * Of the same Jacobian: s_c = sum log(|correlation| + 1e-5) over the pairs of rows of class c; the
+ * sum of |s_c| up to 100 classes, above that the mean over classes c of sum_j |s_c - s_j| with s_c
+ * divided by the class's size. Classes without rows do not count; TOO_FEW where none has two.
+ */
+SONDE_API sonde_status sonde_epe_nas(sonde_context *context, const sonde_matrix *jacobian,
+                                     const int64_t *labels, size_t classes, sonde_score *score);
+
+/* Codes of ReLUs: K_ij = how many of all units are on in both examples i and j, or off in both. */
+typedef struct sonde_nwot sonde_nwot;
+
+/* `n` examples. */
+SONDE_API sonde_status sonde_nwot_create(sonde_context *context, size_t n, sonde_nwot **nwot);
+SONDE_API void sonde_nwot_free(sonde_nwot *nwot);
+/*
+ * One ReLU: what goes in or what comes out, n x `stride` floats, of which `units` are real; lanes
+ * beyond, wherever they stand, must be zero. About a float a cycle, and n^2 / 128 cycles a unit.
+ */
+SONDE_API sonde_status sonde_nwot_add(sonde_nwot *nwot, const float *values, size_t stride,
+                                      size_t units);
+/* log |det K|. DEGENERATE where two examples share every code, or K is singular; TOO_FEW for one
+ * example; NOT_MEASURED without a unit; NOT_FINITE after a NaN. */
+SONDE_API sonde_status sonde_nwot_score(const sonde_nwot *nwot, sonde_score *score);
+
+/*
+ * Zen: log(mean over examples of sum |f - f'|) + sum over batch norms of log sqrt(mean variance).
+ * `features` and `perturbed`: n x D, of inputs e and e + 0.01 e'; `variances`: of each batch norm
+ * the mean over channels of its running variance. DEGENERATE where the features do not move or a
+ * variance is not positive.
+ */
+SONDE_API sonde_status sonde_zen(sonde_context *context, const sonde_matrix *features,
+                                 const sonde_matrix *perturbed, const double *variances,
+                                 size_t count, sonde_score *score);
+
+typedef enum sonde_diswot_mode {
+    SONDE_DISWOT_PAPER = 0, /* relation of all examples of the batch */
+    SONDE_DISWOT_REPO = 1   /* what the authors' scripts run: of the first example alone */
+} sonde_diswot_mode;
+
+/*
+ * DisWOT's semantic metric: gradients of the mean loss by the classifier's weights, C x d, of
+ * teacher and student: -(1 / (d C)) sum_c ||G_c^T - G_c^S||_F^2, G_c = g_c g_c^T with rows of norm
+ * 1, in closed form (C d steps). Shapes must be equal.
+ */
+SONDE_API sonde_status sonde_diswot_semantic(sonde_context *context, const sonde_matrix *teacher,
+                                             const sonde_matrix *student, sonde_score *score);
+/*
+ * DisWOT's relation metric, of flattened features, B x m each; PAPER: -(1 / B^2) ||G^T - G^S||_F^2
+ * with G = A A^T with rows of norm 1, and m may differ; REPO: the same of the m x m outer product of
+ * the first row alone, over m^2.
+ */
+SONDE_API sonde_status sonde_diswot_relation(sonde_context *context, sonde_diswot_mode mode,
+                                             const sonde_matrix *teacher,
+                                             const sonde_matrix *student, sonde_score *score);
+/*
+ * What the authors' script for the space S1 runs: the first example's feature map, (channels *
+ * height) x width; per channel the height x height Gram matrix with rows of norm 1, squared
+ * differences summed, over -(channels * height).
+ */
+SONDE_API sonde_status sonde_diswot_channels(sonde_context *context, size_t channels,
+                                             const sonde_matrix *teacher,
+                                             const sonde_matrix *student, sonde_score *score);
+
+/*
+ * Ranks candidates by one score each: `order` (room for n) lists them best first, `ranks` (n, may be
+ * NULL) holds 1 .. n, ties their mean; invalid scores come last, in order of their index, with rank
+ * 0. Valid scores must share one direction that is not neutral (SONDE_ERROR_ARGUMENT).
+ */
+SONDE_API sonde_status sonde_choose_rank(sonde_context *context, const sonde_score *scores,
+                                         size_t n, size_t *order, double *ranks);
+/*
+ * The majority of `voters` proxies, scores[voter * n + candidate]: of each pair that candidate wins
+ * which more voters put first; invalid scores lose to valid ones. `votes[i]`: share of the other
+ * candidates that i wins against, ties counted half; NOT_MEASURED where no voter has a valid score
+ * of it. n^2 voters / 2 steps.
+ */
+SONDE_API sonde_status sonde_choose_vote(sonde_context *context, const sonde_score *scores,
+                                         size_t voters, size_t n, sonde_score *votes);
+
+/* How well a proxy ranks what was measured; not finite pairs are left out. TOO_FEW under two pairs,
+ * DEGENERATE where one side is constant. */
+typedef struct sonde_agreement {
+    sonde_score spearman, kendall, pearson; /* ties: mean ranks, tau-b */
+    size_t pairs;                           /* that were used */
+} sonde_agreement;
+
+SONDE_API sonde_status sonde_choose_agreement(sonde_context *context, const double *x,
+                                              const double *y, size_t n,
+                                              sonde_agreement *agreement);
+
+/* ---------------------------------------------------------------------------------------------
+ * Cut: importances, and what may go
+ *
+ * How much each channel (or weight) matters, from arrays of a layer, and which of them go for a
+ * given ratio. Coupled channels are the caller's: their scores are summed into one unit. Higher is
+ * more important, for every criterion (docs/pruning.md).
+ *
+ *     double scores[out] = {0};
+ *     sonde_importance_layer layer = {weight, gradient, bias, bias_gradient, out, in, kh * kw};
+ *     for (each mini-batch)                              // fresh gradients of the mean loss
+ *         sonde_importance_add(context, SONDE_CRITERION_JBR, SONDE_SIDE_OUTPUTS, &layer, scores);
+ *     sonde_cut_unit units[out];                         // score, cost, layer of each
+ *     sonde_cut_options options;
+ *     sonde_cut_options_init(&options);
+ *     options.ratio = 0.5;
+ *     sonde_cut(context, units, out, &options, keep, &report);
+ * ------------------------------------------------------------------------------------------- */
+
+/* Name, pinned number, text, what it reads, whether it scores channels (else single weights), and
+ * a sentence. */
+#define SONDE_CRITERION_LIST(X) \
+    X(SONDE_CRITERION_JBR, 0, "jbr", SONDE_NEEDS_GRADIENT, true, \
+      "squared change of the loss to pseudo-labels when the channel is scaled, over mini-batches") \
+    X(SONDE_CRITERION_JACOBIAN, 1, "jacobian", SONDE_NEEDS_GRADIENT, true, \
+      "as jbr, with true labels") \
+    X(SONDE_CRITERION_TAYLOR, 2, "taylor", SONDE_NEEDS_GRADIENT, true, \
+      "sum of |weight * gradient|, gradients summed over mini-batches") \
+    X(SONDE_CRITERION_L1, 3, "l1", SONDE_NEEDS_WEIGHT, true, "sum of |weight|") \
+    X(SONDE_CRITERION_BN_SCALE, 4, "bn_scale", SONDE_NEEDS_WEIGHT, true, \
+      "|scale| of the batch norm behind") \
+    X(SONDE_CRITERION_FPGM, 5, "fpgm", SONDE_NEEDS_WEIGHT, true, \
+      "distances to the other filters of the layer (geometric median)") \
+    X(SONDE_CRITERION_FPGM_SQUARES, 6, "fpgm_squares", SONDE_NEEDS_WEIGHT, true, \
+      "as torch-pruning computes fpgm: of the filters' elementwise squares") \
+    X(SONDE_CRITERION_WHC, 7, "whc", SONDE_NEEDS_WEIGHT, true, \
+      "norm times the norms of the other filters, weighted by 1 - |cosine|") \
+    X(SONDE_CRITERION_RANDOM, 8, "random", SONDE_NEEDS_NOTHING, true, "a random number, seeded") \
+    X(SONDE_CRITERION_MAGNITUDE, 9, "magnitude", SONDE_NEEDS_WEIGHT, false, "|weight|") \
+    X(SONDE_CRITERION_SNIP, 10, "snip", SONDE_NEEDS_GRADIENT, false, "|weight * gradient|") \
+    X(SONDE_CRITERION_GRASP, 11, "grasp", SONDE_NEEDS_HESSIAN, false, \
+      "weight * (Hessian * gradient): what goes first is what removes least gradient flow") \
+    X(SONDE_CRITERION_SYNFLOW, 12, "synflow", SONDE_NEEDS_SYNFLOW, false, \
+      "|weight * dR/dweight| with absolute weights and an input of ones")
+
+/* What a criterion reads beside the weights. */
+typedef enum sonde_criterion_needs {
+    SONDE_NEEDS_NOTHING = 0,
+    SONDE_NEEDS_WEIGHT = 1,
+    SONDE_NEEDS_GRADIENT = 2, /* of the loss */
+    SONDE_NEEDS_HESSIAN = 3,  /* H g, in place of the gradient */
+    SONDE_NEEDS_SYNFLOW = 4   /* dR/dW, in place of the gradient */
+} sonde_criterion_needs;
+
+typedef enum sonde_criterion {
+#define SONDE_CRITERION_ENUM(name, number, text, needs, channels, sentence) name = number,
+    SONDE_CRITERION_LIST(SONDE_CRITERION_ENUM)
+#undef SONDE_CRITERION_ENUM
+} sonde_criterion;
+
+enum { SONDE_CRITERION_COUNT = 13 };
+
+/* "jbr", and what it is; "?" for unknown numbers. */
+SONDE_API const char *sonde_criterion_name(sonde_criterion criterion);
+SONDE_API const char *sonde_criterion_sentence(sonde_criterion criterion);
+SONDE_API sonde_criterion_needs sonde_criterion_reads(sonde_criterion criterion);
+/* True: scores channels (sonde_importance_add); false: single weights (sonde_importance_weights). */
+SONDE_API bool sonde_criterion_of_channels(sonde_criterion criterion);
+SONDE_API bool sonde_criterion_find(const char *name, sonde_criterion *criterion);
+
+typedef enum sonde_importance_side {
+    SONDE_SIDE_OUTPUTS = 0, /* output channels of a convolution or linear layer, with their bias */
+    SONDE_SIDE_INPUTS = 1,  /* its input channels (of one group), without bias */
+    SONDE_SIDE_NORM = 2     /* channels of a norm: scale and shift for weight and bias; in = 1 */
+} sonde_importance_side;
+
+typedef struct sonde_importance_layer {
+    const float *weight;        /* out x in x kernel, dense */
+    const float *gradient;      /* the same shape; NULL where the criterion needs none */
+    const float *bias;          /* out, or NULL */
+    const float *bias_gradient; /* out; counts only together with `bias` */
+    size_t out, in, kernel;     /* kernel: positions, kh * kw */
+} sonde_importance_layer;
+
+/*
+ * Adds one layer's importances to `scores` (out of them, for INPUTS in). Of JBR and JACOBIAN for each
+ * mini-batch, with its gradient: the square of the batch's signed sum over a channel's w g. Of TAYLOR
+ * once, with the gradients summed over the mini-batches; of the others once. A criterion that does not
+ * look at that side (BN_SCALE at weights, FPGM and WHC at norms, TAYLOR at none) adds nothing.
+ * SONDE_ERROR_ARGUMENT for RANDOM, for criteria of single weights, and where an array is missing.
+ * NaN stays NaN.
+ */
+SONDE_API sonde_status sonde_importance_add(sonde_context *context, sonde_criterion criterion,
+                                            sonde_importance_side side,
+                                            const sonde_importance_layer *layer, double *scores);
+/* Uniform numbers in [0, 1), for RANDOM: the same for the same seed and index. */
+SONDE_API void sonde_importance_random(uint64_t seed, uint64_t index, double *scores, size_t n);
+/* Of single weights, into `scores`: `other` is the gradient, H g or dR/dW (NULL for MAGNITUDE). */
+SONDE_API sonde_status sonde_importance_weights(sonde_context *context, sonde_criterion criterion,
+                                                const float *weight, const float *other, size_t n,
+                                                float *scores);
+
+/* What is removed as one: a channel with all that is coupled to it. */
+typedef struct sonde_cut_unit {
+    double score; /* higher is more important; NaN and infinity: not known, never removed */
+    double cost;  /* parameters, or multiply-adds; not negative */
+    size_t layer; /* units of one layer (group of coupled layers) share a number below 2^32 */
+} sonde_cut_unit;
+
+typedef enum sonde_cut_scope {
+    SONDE_CUT_GLOBAL = 0, /* all units are ranked together */
+    SONDE_CUT_LAYER = 1   /* each layer loses the ratio */
+} sonde_cut_scope;
+
+typedef enum sonde_cut_measure {
+    SONDE_CUT_BY_COUNT = 0, /* ratio of units */
+    SONDE_CUT_BY_COST = 1   /* ratio of their summed cost */
+} sonde_cut_measure;
+
+typedef struct sonde_cut_options {
+    size_t size;
+    double ratio; /* in [0, 1], what is to be removed; 0.5 */
+    sonde_cut_scope scope;
+    sonde_cut_measure measure;
+    size_t least; /* units that every layer keeps, its best ones; 1 */
+} sonde_cut_options;
+
+typedef struct sonde_cut_report {
+    size_t units, kept;
+    size_t layers, layers_at_least; /* layers; those that keep only what `least` leaves them */
+    size_t unscored;                /* units whose score is not finite; they are kept */
+    double cost, cost_kept;
+    double threshold; /* largest score that was removed; 0 where nothing was */
+    double reached;   /* ratio that was removed, by the measure asked for */
+    char reason[SONDE_REASON_MAX];
+} sonde_cut_report;
+
+SONDE_API void sonde_cut_options_init(sonde_cut_options *options);
+/*
+ * keep[i] is set to whether unit i stays. Lowest scores go first, of equal ones the later unit; never
+ * more than the ratio by count (rounded to the nearest), and by cost as little as reaches it. Where
+ * `least` and unknown scores leave too few, the ratio is not reached and the reason says so. NULL
+ * options: defaults. n log n.
+ */
+SONDE_API sonde_status sonde_cut(sonde_context *context, const sonde_cut_unit *units, size_t n,
+                                 const sonde_cut_options *options, bool *keep,
+                                 sonde_cut_report *report);
+
+/* One layer's weights, for cutting single ones. */
+typedef struct sonde_cut_weights_layer {
+    const float *scores; /* n, higher is more important */
+    bool *keep;          /* n, filled */
+    size_t n;
+} sonde_cut_weights_layer;
+
+/* The same for single weights, of which there may be many: by count, costs of 1, linear in n. */
+SONDE_API sonde_status sonde_cut_weights(sonde_context *context,
+                                         const sonde_cut_weights_layer *layers, size_t count,
+                                         const sonde_cut_options *options,
+                                         sonde_cut_report *report);
 
 /* ---------------------------------------------------------------------------------------------
  * Model files

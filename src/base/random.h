@@ -20,7 +20,9 @@ typedef enum sonde__purpose {
     SONDE__RANDOM_DATA = 6,        /* index: example, of generated data */
     SONDE__RANDOM_PROBE = 7,       /* index: which probe batch */
     SONDE__RANDOM_NULL = 8,        /* index: draw of a Monte-Carlo null */
-    SONDE__RANDOM_TEST = 9         /* tests and benchmarks */
+    SONDE__RANDOM_TEST = 9,        /* tests and benchmarks */
+    SONDE__RANDOM_SIGNS = 10,      /* index: draw of random signs (Rademacher) */
+    SONDE__RANDOM_IMPORTANCE = 11  /* index: layer, of the random criterion */
 } sonde__purpose;
 
 typedef struct sonde__stream {
