@@ -11,7 +11,16 @@
 #include "base/text.h"
 #include "net/arch_table.h"
 
-enum { KEY_DROPOUT = 1, KEY_WIDTHS = 2, KEY_SHORTCUT = 4, WIDTH_MAX = 1 << 20 };
+enum {
+    KEY_DROPOUT = 1,
+    KEY_WIDTHS = 2,
+    KEY_SHORTCUT = 4,
+    KEY_CELL = 8, /* also `cells`, `channels` and `norm` */
+    KEY_BLOCKS = 16,
+    WIDTH_MAX = 1 << 20,
+    CELLS_MAX = 1 << 10,
+    CHANNELS_MAX = 1 << 12
+};
 
 typedef struct entry {
     sonde__arch_info info;
@@ -27,6 +36,10 @@ typedef struct entry {
 #define SMALL_TEXT "residual network for small images, 16-32-64 channels"
 #define WIDE_TEXT "residual network behind a 3x3 stem, 64-128-256-512 channels"
 #define VGG_TEXT "plain 3x3 convolutions, 64 to 512 channels, with batch norm"
+#define CELL_TEXT \
+    "CELL (a string as |nor_conv_3x3~0|+|...|+|...| or its index 0-15624; else all 3x3), " \
+    "cells=5 (a stage), channels=16, norm=plain (as scored by zero-cost-nas; affine: as " \
+    "trained), "
 #define SMALL sonde__arch_resnet_cifar, KEY_DROPOUT | KEY_SHORTCUT, 8
 #define WIDE sonde__arch_resnet, KEY_DROPOUT, 8
 #define VGG sonde__arch_vgg, KEY_DROPOUT, 32
@@ -73,6 +86,21 @@ static const entry table[] = {
     {{"resnet56", SMALL_TEXT, SHORTCUT_TEXT}, SMALL, {.shortcut = 'A', .depth = 56}},
     {{"resnet18", WIDE_TEXT, DROPOUT_TEXT}, WIDE, {.shortcut = 'B', .depth = 18}},
     {{"resnet34", WIDE_TEXT, DROPOUT_TEXT}, WIDE, {.shortcut = 'B', .depth = 34}},
+    {{"s1", "DisWOT's residual networks with three stages of 1, 3, 5 or 7 blocks",
+      "BLOCKS (as 333, the default), " DROPOUT_TEXT},
+     sonde__arch_s1,
+     KEY_BLOCKS | KEY_DROPOUT,
+     8,
+     {.blocks = {3, 3, 3}}},
+    {{"nb201", "the 15,625 cells of NAS-Bench-201", CELL_TEXT DROPOUT_TEXT},
+     sonde__arch_nb201,
+     KEY_CELL | KEY_DROPOUT,
+     8,
+     {.cell = {{SONDE__NB201_CONV_3X3, SONDE__NB201_CONV_3X3, SONDE__NB201_CONV_3X3,
+                SONDE__NB201_CONV_3X3, SONDE__NB201_CONV_3X3, SONDE__NB201_CONV_3X3}},
+      .cells = 5,
+      .channels = 16,
+      .multiple = 4}},
 };
 
 enum { TABLE_SIZE = sizeof table / sizeof *table };
@@ -178,9 +206,62 @@ static sonde_status read_shortcut(sonde_context *context, const char *value,
     return SONDE_OK;
 }
 
+static sonde_status read_blocks(sonde_context *context, const char *value,
+                                sonde__arch_request *request)
+{
+    if (strlen(value) != 3 || strspn(value, "1357") != 3)
+        return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "s1", -1,
+                              "'%.40s' is no network of S1: three digits, each 1, 3, 5 or 7, as in "
+                              "s1:713",
+                              value);
+    for (int i = 0; i < 3; i++)
+        request->blocks[i] = value[i] - '0';
+    return SONDE_OK;
+}
+
+static sonde_status read_cell(sonde_context *context, const char *value,
+                              sonde__arch_request *request)
+{
+    return sonde__nb201_read(context, value, &request->cell);
+}
+
+/* A whole number from 1 to `most`. */
+static sonde_status read_count(sonde_context *context, const char *key, const char *value, int most,
+                               int *count)
+{
+    int64_t number = 0;
+    if (!sonde__parse_int64(value, &number) || number < 1 || number > most)
+        return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, key, -1,
+                              "%s=%.40s is not a whole number from 1 to %d", key, value, most);
+    *count = (int)number;
+    return SONDE_OK;
+}
+
+static sonde_status read_cells(sonde_context *context, const char *value,
+                               sonde__arch_request *request)
+{
+    return read_count(context, "cells", value, CELLS_MAX, &request->cells);
+}
+
+static sonde_status read_channels(sonde_context *context, const char *value,
+                                  sonde__arch_request *request)
+{
+    return read_count(context, "channels", value, CHANNELS_MAX, &request->channels);
+}
+
+static sonde_status read_norm(sonde_context *context, const char *value,
+                              sonde__arch_request *request)
+{
+    if (strcmp(value, "plain") != 0 && strcmp(value, "affine") != 0)
+        return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "norm", -1,
+                              "norm=%.40s is neither plain nor affine", value);
+    request->affine = value[0] == 'a';
+    return SONDE_OK;
+}
+
 typedef sonde_status (*reader)(sonde_context *, const char *, sonde__arch_request *);
 
-/* One "key=value", NUL-terminated, which is cut at its '='. */
+/* One "key=value", NUL-terminated, which is cut at its '='; of some models also a bare value. */
 static sonde_status read_option(sonde_context *context, const entry *e, char *option,
                                 sonde__arch_request *request)
 {
@@ -188,16 +269,18 @@ static sonde_status read_option(sonde_context *context, const entry *e, char *op
         const char *key;
         unsigned bit;
         reader read;
-    } keys[] = {{"dropout", KEY_DROPOUT, read_dropout},
-                {"widths", KEY_WIDTHS, read_widths},
-                {"option", KEY_SHORTCUT, read_shortcut}};
+    } keys[] = {{"dropout", KEY_DROPOUT, read_dropout},  {"widths", KEY_WIDTHS, read_widths},
+                {"option", KEY_SHORTCUT, read_shortcut}, {"", KEY_CELL, read_cell},
+                {"", KEY_BLOCKS, read_blocks},           {"cells", KEY_CELL, read_cells},
+                {"channels", KEY_CELL, read_channels},   {"norm", KEY_CELL, read_norm}};
     char *equals = strchr(option, '=');
-    if (equals) {
+    if (equals)
         *equals = '\0';
-        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-            if ((e->keys & keys[i].bit) && strcmp(option, keys[i].key) == 0)
-                return keys[i].read(context, equals + 1, request);
-    }
+    const char *key = equals ? option : "", *value = equals ? equals + 1 : option;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if ((e->keys & keys[i].bit) && (keys[i].key[0] != '\0') == (equals != NULL) &&
+            strcmp(key, keys[i].key) == 0)
+            return keys[i].read(context, value, request);
     return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, e->info.name, -1,
                           "model %s has no option '%s'%s; it has: %s", e->info.name, option,
                           equals ? "" : " (options are name=value)", e->info.options);
@@ -226,6 +309,12 @@ static sonde_status check_task(sonde_context *context, const entry *e, sonde__sh
     if (!(request->dropout >= 0 && request->dropout < 1))
         return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "dropout", -1,
                               "dropout %g is not in [0, 1)", request->dropout);
+    int const multiple = e->defaults.multiple;
+    if (multiple > 1 && (input.height % multiple != 0 || input.width % multiple != 0))
+        return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, e->info.name, -1,
+                              "model %s halves images: height and width must be multiples of %d, "
+                              "not %d x %d",
+                              e->info.name, multiple, input.height, input.width);
     if (input.channels < 1 || input.height < e->least || input.width < e->least)
         return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, e->info.name, -1,
                               "model %s needs images of at least %d x %d, not %d x %d with %d "

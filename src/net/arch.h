@@ -1,7 +1,8 @@
 /*
  * Named architectures. A spec is "name" or "name:option=value,option=value", as in
- * "mlp:widths=512x512" or "resnet20:option=B". To add one, write a function that adds operators to a
- * graph and put it in the table of arch.c.
+ * "mlp:widths=512x512" or "resnet20:option=B"; families name a member first, as in "s1:713" or
+ * "nb201:CELL,cells=3". To add one, write a function that adds operators to a graph and put it in the
+ * table of arch.c.
  */
 #ifndef SONDE_NET_ARCH_H
 #define SONDE_NET_ARCH_H

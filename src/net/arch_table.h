@@ -3,6 +3,7 @@
 #define SONDE_NET_ARCH_TABLE_H
 
 #include "net/arch.h"
+#include "net/nb201.h"
 
 enum { SONDE__WIDTHS_MAX = 32 };
 
@@ -13,6 +14,11 @@ typedef struct sonde__arch_request {
     int widths[SONDE__WIDTHS_MAX], width_count;
     char shortcut; /* 'A' or 'B' */
     int depth;     /* which of its family: the 20 of resnet20 */
+    int blocks[3]; /* of the stages of S1 */
+    sonde__nb201_cell cell;
+    int cells, channels; /* of a stage; of the first stage */
+    int multiple;        /* of which height and width must be; 0: any */
+    bool affine;         /* batch norm inside of cells has scale and shift */
 } sonde__arch_request;
 
 /* Adds the network to `graph` behind its input `x` and returns the logits. */
@@ -30,6 +36,10 @@ sonde__node sonde__arch_resnet_cifar(sonde__graph *graph, sonde__node x,
                                      const sonde__arch_request *request);
 sonde__node sonde__arch_resnet(sonde__graph *graph, sonde__node x,
                                const sonde__arch_request *request);
+
+sonde__node sonde__arch_s1(sonde__graph *graph, sonde__node x, const sonde__arch_request *request);
+sonde__node sonde__arch_nb201(sonde__graph *graph, sonde__node x,
+                              const sonde__arch_request *request);
 
 /* relu(linear(x)) and, where the request has a rate, dropout. */
 sonde__node sonde__arch_hidden(sonde__graph *graph, const char *name, sonde__node x, int out,

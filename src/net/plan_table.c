@@ -25,6 +25,7 @@ static const sonde__op_row rows[] = {
     [SONDE__OP_SIGMOID] = {.forward = sonde__write_unary, .backward = sonde__write_unary_backward},
     [SONDE__OP_TANH] = {.forward = sonde__write_unary, .backward = sonde__write_unary_backward},
     [SONDE__OP_SOFTMAX] = {.forward = sonde__write_unary, .backward = sonde__write_unary_backward},
+    [SONDE__OP_ZERO] = {.forward = sonde__write_unary, .backward = sonde__write_unary_backward},
     [SONDE__OP_MAX_POOL] = {.forward = sonde__write_pool, .backward = sonde__write_pool_backward},
     [SONDE__OP_AVG_POOL] = {.forward = sonde__write_pool, .backward = sonde__write_pool_backward},
     [SONDE__OP_GLOBAL_POOL] = {.layout = SONDE__LAYOUT_PLAIN,
