@@ -17,6 +17,7 @@
 
 #include "base/random.h"
 #include "net/ops.h"
+#include "net/vector_math.h"
 
 enum { CHUNK = 4096 };
 
@@ -44,7 +45,7 @@ static float logistic(float x)
     return e / (1.0F + e);
 }
 
-static const float ROOT_HALF = 0.70710678118654752F, NORMAL_PEAK = 0.39894228040143268F;
+static const float NORMAL_PEAK = 0.39894228040143268F;
 
 /* --- activations ------------------------------------------------------------------------------ */
 
@@ -54,12 +55,17 @@ SONDE_CLONES static void relu_range(const float *x, float *y, size_t n)
         y[i] = x[i] < 0 ? 0 : x[i]; /* NaN stays */
 }
 
+SONDE_CLONES static void gelu_range(const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * sonde__normal_law(x[i]);
+}
+
 static void unary_range(sonde__op op, const float *x, float *y, size_t n)
 {
     switch (op) {
     case SONDE__OP_GELU:
-        for (size_t i = 0; i < n; i++)
-            y[i] = 0.5F * x[i] * erfcf(-x[i] * ROOT_HALF);
+        gelu_range(x, y, n);
         break;
     case SONDE__OP_SILU:
         for (size_t i = 0; i < n; i++)
@@ -119,9 +125,10 @@ SONDE_CLONES static void relu_gradient(const float *y, float *dy, size_t n)
         dy[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-static float gelu_derivative(float x)
+SONDE_CLONES static void gelu_gradient(const float *x, float *dy, size_t n)
 {
-    return 0.5F * erfcf(-x * ROOT_HALF) + x * NORMAL_PEAK * expf(-0.5F * x * x);
+    for (size_t i = 0; i < n; i++)
+        dy[i] *= sonde__normal_law(x[i]) + x[i] * NORMAL_PEAK * sonde__exp(-0.5F * x[i] * x[i]);
 }
 
 static float silu_derivative(float x)
@@ -134,8 +141,7 @@ static void unary_gradient(sonde__op op, const float *x, const float *y, float *
 {
     switch (op) {
     case SONDE__OP_GELU:
-        for (size_t i = 0; i < n; i++)
-            dy[i] *= gelu_derivative(x[i]);
+        gelu_gradient(x, dy, n);
         break;
     case SONDE__OP_SILU:
         for (size_t i = 0; i < n; i++)
@@ -164,6 +170,17 @@ void sonde__unary_backward(sonde__op op, const sonde__form *form, const float *x
         unary_gradient(op, x ? x + r.begin : NULL, y ? y + r.begin : NULL, dy + r.begin,
                        r.end - r.begin);
     }
+}
+
+SONDE_CLONES static void exp_range(size_t n, float shift, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = sonde__exp(x[i] - shift);
+}
+
+void sonde__exp_shifted(size_t n, float shift, float *x)
+{
+    exp_range(n, shift, x);
 }
 
 /* --- softmax ---------------------------------------------------------------------------------- */

@@ -70,6 +70,55 @@ void sonde__layer_norm_forward(const sonde__layer_norm *norm, const float *x, fl
 void sonde__layer_norm_backward(const sonde__layer_norm *norm, const float *x, const float *dy,
                                 float *dx, float *scale_gradient, float *shift_gradient);
 
+/* --- op_group_norm.c: plain --- */
+
+typedef struct sonde__group_norm {
+    size_t batch, channels, pixels, groups;
+    const float *scale, *shift;
+    float *scale_gradient, *shift_gradient;
+    float *saved; /* 2 * batch * groups: mean, 1 / deviation */
+} sonde__group_norm;
+void sonde__group_norm_forward(const sonde__group_norm *norm, const float *x, float *y);
+/* dx may be dy. */
+void sonde__group_norm_backward(const sonde__group_norm *norm, const float *x, const float *dy,
+                                float *dx);
+
+/* --- op_attention.c: rows of tokens, x has 3 * width floats a row and y width --- */
+
+typedef struct sonde__attention {
+    size_t batch, tokens, width, heads;
+    bool causal;
+    bool keep;      /* `weights` holds all of them, for the backward pass; else one set a thread */
+    float *weights; /* batch x heads (or threads) x tokens x tokens */
+    float *scratch; /* threads x tokens x tokens; of the backward pass */
+} sonde__attention;
+void sonde__attention_forward(const sonde__attention *a, const float *qkv, float *y);
+/* After a forward pass that keeps its weights. */
+void sonde__attention_backward(const sonde__attention *a, const float *qkv, const float *dy,
+                               float *dqkv);
+
+/* --- op_tokens.c: rows of tokens --- */
+
+typedef struct sonde__embedding {
+    size_t rows, width, count; /* tokens of all examples, floats of a row, rows of the table */
+    const float *table;
+} sonde__embedding;
+/* -1, or the first token whose id is not one of the table's; y is then not complete. */
+ptrdiff_t sonde__embedding_forward(const sonde__embedding *e, const float *ids, float *y);
+void sonde__embedding_backward(const sonde__embedding *e, const float *ids, const float *dy,
+                               float *dtable);
+/* `values`: tokens x width; y may be x. */
+void sonde__positions_forward(size_t batch, size_t values, const float *table, const float *x,
+                              float *y);
+void sonde__positions_backward(size_t batch, size_t values, const float *dy, float *dtable);
+
+/* --- op_upsample.c: of the same block --- */
+
+void sonde__upsample_forward(const sonde__form *in, const sonde__form *out, const float *x,
+                             float *y);
+void sonde__upsample_backward(const sonde__form *in, const sonde__form *out, const float *dy,
+                              float *dx);
+
 /* --- op_elementwise.c --- */
 
 /* RELU, GELU, SILU, SIGMOID, TANH, ZERO; y may be x. */
@@ -79,6 +128,8 @@ void sonde__unary_backward(sonde__op op, const sonde__form *form, const float *x
                            float *dy);
 /* True if the derivative is a function of the output alone. */
 bool sonde__unary_by_output(sonde__op op);
+/* x becomes exp(x - shift). */
+void sonde__exp_shifted(size_t n, float shift, float *x);
 void sonde__softmax_forward(const sonde__form *form, const float *x, float *y);
 void sonde__softmax_backward(const sonde__form *form, const float *y, float *dy);
 /* y = [relu](a + b); y may be a. */
