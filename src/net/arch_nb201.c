@@ -18,7 +18,8 @@
 
 #include "net/arch_table.h"
 
-enum { NODES = 4, NAME_SIZE = 64, WIDEST_FIRST = 1 << 12 };
+/* A name, of a cell or block, of an operator of it, of a layer. */
+enum { NODES = 4, CELL_NAME = 32, EDGE_NAME = 64, LAYER_NAME = 80 };
 
 typedef struct named_cell {
     const sonde__arch_request *request;
@@ -40,7 +41,7 @@ static sonde__node normalise(sonde__graph *graph, const char *name, sonde__node 
 static sonde__node relu_conv_norm(sonde__graph *graph, const char *prefix, sonde__node x,
                                   const sonde__conv_options *conv)
 {
-    char name[NAME_SIZE];
+    char name[LAYER_NAME];
     x = sonde__graph_unary(graph, SONDE__OP_RELU, x);
     snprintf(name, sizeof name, "%s.op.1", prefix);
     x = sonde__graph_conv(graph, name, x, *conv);
@@ -75,7 +76,7 @@ static sonde__node add_edge(sonde__graph *graph, const named_cell *c, int edge, 
 {
     const sonde__nb201_operator kind = c->request->cell.operators[edge];
     const int channels = sonde__graph_shape(graph, x).channels;
-    char prefix[NAME_SIZE / 2];
+    char prefix[EDGE_NAME];
     snprintf(prefix, sizeof prefix, "%s.options.%d", c->name, 5 * edge + place_of(kind));
     sonde__conv_options const conv =
         square(channels, kind == SONDE__NB201_CONV_3X3 ? 3 : 1, 1, !c->request->affine);
@@ -134,7 +135,7 @@ static sonde__node add_cell(sonde__graph *graph, const named_cell *c, sonde__nod
 /* conv_b(conv_a(x)) + 1x1 convolution of the averages of 2 x 2 pixels. */
 static sonde__node add_reduction(sonde__graph *graph, int number, sonde__node x, int out)
 {
-    char name[NAME_SIZE / 2];
+    char name[CELL_NAME];
     sonde__conv_options const halving = square(out, 3, 2, false),
                               keeping = square(out, 3, 1, false);
     snprintf(name, sizeof name, "reduction%d.conv_a", number);
@@ -157,7 +158,7 @@ sonde__node sonde__arch_nb201(sonde__graph *graph, sonde__node x,
         if (stage > 1)
             x = add_reduction(graph, stage - 1, x, channels *= 2);
         for (int i = 0; i < request->cells; i++) {
-            char name[NAME_SIZE / 4];
+            char name[CELL_NAME];
             snprintf(name, sizeof name, "stack_cell%d.%d", stage, i);
             x = add_cell(graph, &(named_cell){request, name}, x);
         }
