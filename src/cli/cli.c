@@ -88,7 +88,8 @@ static sonde_status work_context(const sonde__verb *verb, const sonde__call *cal
 {
     sonde_context_options options;
     sonde_context_options_init(&options);
-    if (verb && verb->trains && call->config.threads > 0 && call->config.threads <= 1024)
+    if (verb && (verb->trains || verb->measures) && call->config.threads > 0 &&
+        call->config.threads <= 1024)
         options.threads = (int)call->config.threads;
     if (verb && call->values.threads > 0)
         options.threads = (int)(call->values.threads < 1024 ? call->values.threads : 1024);
@@ -132,7 +133,9 @@ static int call_verb(const sonde__verb *verb, int count, char **arguments)
     sonde__parse parse = {.verb = verb->name,
                           .options = verb->options,
                           .values = &call.values,
-                          .config = verb->trains ? &call.config : NULL,
+                          .config = verb->trains || verb->measures ? &call.config : NULL,
+                          .subject = !verb->trains,
+                          .named = &call.named,
                           .positional = verb->positional,
                           .most = verb->most};
     const sonde_status status = sonde__parse_arguments(call.context, &parse, count, arguments);

@@ -113,7 +113,7 @@ void sonde__help_verb(FILE *to, const sonde__verb *verb)
     for (const sonde__option *option = verb->options; option->name; option++)
         option_help(to, option);
     print_option(to, "-h, --help", "this text");
-    if (!verb->trains)
+    if (!verb->trains && !verb->measures)
         return;
     sonde__call call = {0};
     sonde__config_init(&call.config);
@@ -121,7 +121,8 @@ void sonde__help_verb(FILE *to, const sonde__verb *verb)
         verb->prepare(&call);
     const sonde__field *field;
     for (int i = 0; (field = sonde__config_field(i)) != NULL; i++)
-        field_help(to, &call.config, field);
+        if (verb->trains || sonde__config_of_subject(field))
+            field_help(to, &call.config, field);
     fputs("\nValues in brackets are the defaults. --name=value works too; a flag --x is undone by "
           "--no-x.\n",
           to);

@@ -59,6 +59,12 @@ const char *sonde__nearest(const char *word, sonde__candidate_fn next, const voi
 
 /* ---- lookup ---------------------------------------------------------------------------------- */
 
+static bool takes_field(const sonde__parse *parse, const sonde__field *field)
+{
+    return field && parse->config && field->type != SONDE__FIELD_SECTION &&
+           (!parse->subject || sonde__config_of_subject(field));
+}
+
 /* All names that a parse knows: own options first, then the configuration's fields. */
 static const char *option_name(const void *user, int index)
 {
@@ -70,7 +76,7 @@ static const char *option_name(const void *user, int index)
         return index == 0 ? "help" : NULL;
     const sonde__field *field;
     for (int i = 0; (field = sonde__config_field(i)) != NULL; i++)
-        if (field->type != SONDE__FIELD_SECTION && index-- == 0)
+        if (takes_field(parse, field) && index-- == 0)
             return field->name;
     return index == 0 ? "help" : NULL;
 }
@@ -183,9 +189,17 @@ static sonde_status set_own(sonde_context *context, const sonde__parse *parse,
     return SONDE_OK;
 }
 
+static void note_named(sonde__parse *parse, const sonde__field *field)
+{
+    for (int i = 0; parse->named && i < SONDE__CONFIG_FIELDS_MAX; i++)
+        if (sonde__config_field(i) == field)
+            parse->named->field[i] = true;
+}
+
 static sonde_status set_field(sonde_context *context, sonde__parse *parse,
                               const sonde__field *field, cursor *at)
 {
+    note_named(parse, field);
     if (field->type == SONDE__FIELD_FLAG) {
         bool flag = false;
         SONDE_TRY(set_flag(context, field->name, at->value, &flag));
@@ -210,9 +224,10 @@ static sonde_status negated(sonde_context *context, sonde__parse *parse, const c
         return SONDE_OK;
     }
     const sonde__field *field = parse->config ? sonde__config_find(name) : NULL;
-    if (!field || field->type != SONDE__FIELD_FLAG)
+    if (!takes_field(parse, field) || field->type != SONDE__FIELD_FLAG)
         return SONDE_OK;
     *found = true;
+    note_named(parse, field);
     return sonde__config_set(context, parse->config, field, "off");
 }
 
@@ -232,7 +247,7 @@ static sonde_status long_option(sonde_context *context, sonde__parse *parse, cur
     if (option)
         return set_own(context, parse, option, at);
     const sonde__field *field = parse->config ? sonde__config_find(at->name) : NULL;
-    if (field)
+    if (takes_field(parse, field))
         return set_field(context, parse, field, at);
     SONDE_TRY(negated(context, parse, at, &found));
     if (found)

@@ -30,6 +30,8 @@ typedef struct sonde__parse {
     const sonde__option *options; /* ends with a NULL name */
     void *values;                 /* the struct that the options' offsets point into */
     sonde__config *config;        /* NULL: fields of the configuration are no options here */
+    bool subject;                 /* only those of sonde__config_of_subject are */
+    sonde__config_named *named;   /* which fields were given; NULL: not wanted */
     const char *positional;       /* its name in messages, "RUN"; NULL: none is taken */
     int most;                     /* positionals that are taken; 0 means 1 */
     const char *value;            /* the first positional; NULL when none was given */

@@ -25,9 +25,10 @@ typedef struct sonde__values {
 typedef struct sonde__call {
     sonde_context *context;
     sonde__values values;
-    sonde__config config;   /* for verbs that train */
-    const char *positional; /* the first one; NULL: not given */
-    char **positionals;     /* all of them, `positional_count` */
+    sonde__config config;      /* for verbs that train or measure */
+    sonde__config_named named; /* which of its fields were given */
+    const char *positional;    /* the first one; NULL: not given */
+    char **positionals;        /* all of them, `positional_count` */
     int positional_count;
 } sonde__call;
 
@@ -38,6 +39,7 @@ typedef struct sonde__verb {
     const char *about;    /* a paragraph or two, wrapped by hand */
     const sonde__option *options;
     bool trains;                        /* takes the run's configuration as options */
+    bool measures;                      /* takes of it what names a subject (run/subject.h) */
     const char *positional;             /* "RUN", or NULL */
     int least, most;                    /* positionals wanted; 0 means 1 */
     void (*prepare)(sonde__call *call); /* own defaults before parsing; may be NULL */

@@ -27,6 +27,8 @@
 static const sonde__field rows[] = {SONDE__CONFIG_LIST(ROW_SECTION, ROW_FIELD)};
 
 enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]), NAME_MAX_LENGTH = 32 };
+_Static_assert(sizeof(rows) / sizeof(rows[0]) <= (size_t)SONDE__CONFIG_FIELDS_MAX,
+               "raise SONDE__CONFIG_FIELDS_MAX");
 
 /* The same rows with names as options are written (label-noise for label_noise): the preprocessor
  * cannot change a character, so this is done once, by whoever comes first. */
@@ -76,6 +78,33 @@ void sonde__config_init(sonde__config *config)
 {
     memset(config, 0, sizeof(*config));
     SONDE__CONFIG_LIST(INIT_SECTION, INIT_FIELD)
+}
+
+#define SIZE_TEXT(field) sizeof(((sonde__config *)0)->field),
+#define SIZE_INTEGER(field) SIZE_TEXT(field)
+#define SIZE_REAL(field) SIZE_TEXT(field)
+#define SIZE_FLAG(field) SIZE_TEXT(field)
+#define SIZE_OF_SECTION(title) 0,
+#define SIZE_OF_FIELD(type, field, initial, placeholder, help) SIZE_##type(field)
+
+void sonde__config_take(sonde__config *config, const sonde__config *from,
+                        const sonde__config_named *named)
+{
+    static const size_t sizes[] = {SONDE__CONFIG_LIST(SIZE_OF_SECTION, SIZE_OF_FIELD)};
+    for (int i = 0; i < ROW_COUNT; i++)
+        if (named->field[i])
+            memcpy((char *)config + rows[i].offset, (const char *)from + rows[i].offset, sizes[i]);
+}
+
+bool sonde__config_of_subject(const sonde__field *field)
+{
+    static const char *const others[] = {"seed", "threads", "probe-size"};
+    const sonde__field *training = sonde__config_find("epochs");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (field->name && strcmp(field->name, others[i]) == 0)
+            return true;
+    /* The sections before the first field of training, but not its own title. */
+    return field + 1 < training;
 }
 
 static void *value_of(sonde__config *config, const sonde__field *field)

@@ -86,6 +86,13 @@ typedef struct sonde__config {
 #undef SONDE__CONFIG_FIELD
 } sonde__config;
 
+enum { SONDE__CONFIG_FIELDS_MAX = 96 };
+
+/* Which fields somebody has set, by their index (sonde__config_field). */
+typedef struct sonde__config_named {
+    bool field[SONDE__CONFIG_FIELDS_MAX];
+} sonde__config_named;
+
 typedef enum sonde__field_type {
     SONDE__FIELD_SECTION, /* `help` is the title */
     SONDE__FIELD_TEXT,
@@ -106,6 +113,11 @@ const sonde__field *sonde__config_field(int index);
 const sonde__field *sonde__config_find(const char *name);
 
 void sonde__config_init(sonde__config *config);
+/* Copies the named fields. */
+void sonde__config_take(sonde__config *config, const sonde__config *from,
+                        const sonde__config_named *named);
+/* Data, model, seed, threads and probe size: what measuring takes of a configuration. */
+bool sonde__config_of_subject(const sonde__field *field);
 /* Sets one field from text ("on"/"off" for flags). Errors name the option and what it takes. */
 sonde_status sonde__config_set(sonde_context *context, sonde__config *config,
                                const sonde__field *field, const char *value);

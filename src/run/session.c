@@ -7,33 +7,14 @@
 #include <math.h>
 #include <string.h>
 
-#include "net/arch.h"
 #include "net/loss.h"
-
-static const char *text_or_null(const char *text)
-{
-    return text[0] ? text : NULL;
-}
+#include "run/parts.h"
 
 static sonde_status load_data(sonde__session *session)
 {
     const sonde__config *config = &session->config;
-    sonde__data_request request;
-    sonde__data_request_init(&request);
-    request.name = config->data;
-    request.folder = text_or_null(config->data_dir);
-    request.train_features = text_or_null(config->train_features);
-    request.train_labels = text_or_null(config->train_labels);
-    request.test_features = text_or_null(config->test_features);
-    request.test_labels = text_or_null(config->test_labels);
-    request.train_size = (size_t)config->train_size;
-    request.test_size = (size_t)config->test_size;
-    if (config->difficulty > 0)
-        request.difficulty = config->difficulty;
-    request.label_noise = config->label_noise;
-    request.seed = (uint64_t)config->seed;
     sonde__session_show(session, 0, "loading data");
-    SONDE_TRY(sonde__data_load(session->context, &request, &session->train, &session->test));
+    SONDE_TRY(sonde__parts_data(session->context, config, &session->train, &session->test));
     sonde__batcher_init(&session->train_batcher, session->train, (uint64_t)config->seed);
     if (session->test)
         sonde__batcher_init(&session->test_batcher, session->test, (uint64_t)config->seed);
@@ -43,11 +24,8 @@ static sonde_status load_data(sonde__session *session)
 static sonde_status build_net(sonde__session *session)
 {
     const sonde__config *config = &session->config;
-    const sonde__dataset *data = session->train;
     sonde__graph *graph = NULL;
-    sonde__shape input = {data->channels, data->height, data->width};
-    SONDE_TRY(sonde__arch_build(session->context, config->model, input, data->classes,
-                                config->dropout, &graph));
+    SONDE_TRY(sonde__parts_graph(session->context, config, session->train, &graph));
     sonde__net_options options = {
         .threads = (int)config->threads,
         .max_batch = (int)session->largest,
@@ -111,23 +89,6 @@ static sonde_status make_steer(sonde__session *session)
     return sonde_steer_create(session->context, &options, &session->steer);
 }
 
-static sonde_status draw_probes(sonde__session *session)
-{
-    sonde__probe_plan plan = {
-        .kinds = session->choices.probes,
-        .kind_count = session->choices.probe_count,
-        .held = (size_t)session->choices.held,
-        .size = (size_t)session->config.probe_size,
-        .seed = (uint64_t)session->config.seed,
-    };
-    size_t count = session->train->count;
-    session->indexes = sonde__alloc(session->context, count, sizeof(uint32_t));
-    if (!session->indexes)
-        return SONDE_ERROR_MEMORY;
-    return sonde__probes_draw(session->context, &plan, count, session->indexes, &session->positions,
-                              session->probes);
-}
-
 static sonde_status make_scratch(sonde__session *session)
 {
     sonde_context *context = session->context;
@@ -156,7 +117,8 @@ static sonde_status open_parts(sonde__session *session)
     SONDE_TRY(load_data(session));
     size_t batch = (size_t)config->batch, count = session->train->count;
     session->largest = (batch < count ? batch : count) + 1;
-    SONDE_TRY(draw_probes(session));
+    SONDE_TRY(sonde__parts_probes(session->context, config, &session->choices, count,
+                                  &session->indexes, &session->positions, session->probes));
     SONDE_TRY(build_net(session));
     SONDE_TRY(make_optimizer(session));
     SONDE_TRY(make_steer(session));

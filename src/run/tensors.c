@@ -140,7 +140,7 @@ static sonde_status stored_checksum(sonde_model *file, size_t index, uint8_t *ro
     return SONDE_OK;
 }
 
-static const char *metadata_of(const sonde_model *file, const char *key)
+const char *sonde__tensors_metadata(const sonde_model *file, const char *key)
 {
     sonde_model_info info;
     sonde_model_describe(file, &info);
@@ -153,7 +153,7 @@ static const char *metadata_of(const sonde_model *file, const char *key)
 
 static sonde_status check_sum(sonde_context *context, sonde_model *file, const char *path)
 {
-    const char *text = metadata_of(file, checksum_key);
+    const char *text = sonde__tensors_metadata(file, checksum_key);
     uint64_t sum = 0;
     sonde_status status = SONDE_OK;
     uint8_t *room = sonde__alloc(context, SLICE, 1);
@@ -206,52 +206,86 @@ sonde_status sonde__tensors_bytes(sonde_context *context, sonde_model *file, con
     return SONDE_OK;
 }
 
-/* The index of a parameter in the file; false where it is missing or of another shape. */
-static bool find_parameter(sonde_model *file, const char *prefix, const sonde__parameter *parameter,
-                           size_t *index)
+static void shape_text(int dims, const int64_t *shape, char *text, size_t size)
 {
-    char name[SONDE__TENSOR_NAME_MAX];
-    sonde_tensor tensor;
-    snprintf(name, sizeof(name), "%s%s", prefix, parameter->name);
-    return sonde__model_lookup(file, name, strlen(name), index) &&
-           sonde_model_tensor(file, *index, &tensor) == SONDE_OK &&
-           tensor.number == SONDE_NUMBER_F32 && tensor.dims == parameter->dims &&
-           memcmp(tensor.shape, parameter->shape,
-                  (size_t)parameter->dims * sizeof(parameter->shape[0])) == 0;
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < dims && used + 1 < size; i++) {
+        int wrote = snprintf(text + used, size - used, "%s%lld", i ? "x" : "", (long long)shape[i]);
+        used += wrote > 0 ? (size_t)wrote : 0;
+    }
+    if (dims == 0)
+        snprintf(text, size, "of one number");
 }
 
-static sonde_status read_parameters(sonde_model *file, const char *prefix, bool buffers,
-                                    sonde__net *net, float *flat, float *room)
+/* The index of the tensor PREFIXname, which must be there, of the parameter's shape and readable. */
+static sonde_status find_parameter(sonde_context *context, sonde_model *file, const char *path,
+                                   const char *prefix, const sonde__parameter *parameter,
+                                   size_t *index)
 {
-    int count = sonde__net_parameter_count(net);
-    for (int i = 0; i < count; i++) {
+    char name[SONDE__TENSOR_NAME_MAX], wanted[96], found[96];
+    sonde_tensor tensor;
+    int length = snprintf(name, sizeof(name), "%s%s", prefix, parameter->name);
+    shape_text(parameter->dims, parameter->shape, wanted, sizeof(wanted));
+    if (length < 0 || (size_t)length >= sizeof(name) ||
+        !sonde__model_lookup(file, name, (size_t)length, index) ||
+        sonde_model_tensor(file, *index, &tensor) != SONDE_OK)
+        return sonde__fail_at(
+            context, SONDE_ERROR_SHAPE, path, parameter->name, -1,
+            "%s: %s is missing, which should be %s; the file is of another network", path, name,
+            wanted);
+    shape_text(tensor.dims, tensor.shape, found, sizeof(found));
+    if (tensor.dims != parameter->dims ||
+        memcmp(tensor.shape, parameter->shape,
+               (size_t)parameter->dims * sizeof(parameter->shape[0])) != 0)
+        return sonde__fail_at(context, SONDE_ERROR_SHAPE, path, parameter->name, -1,
+                              "%s: %s is %s, but should be %s; the file is of another network",
+                              path, name, found, wanted);
+    if (!tensor.readable)
+        return sonde__fail_at(context, SONDE_ERROR_UNSUPPORTED, path, parameter->name, -1,
+                              "%s: the numbers of %s are of a format that is not read", path, name);
+    return SONDE_OK;
+}
+
+sonde_status sonde__tensors_fit(sonde_context *context, sonde_model *file, const char *path,
+                                const char *prefix, bool buffers, const sonde__net *net)
+{
+    size_t index;
+    for (int i = 0; i < sonde__net_parameter_count(net); i++) {
         const sonde__parameter *parameter = sonde__net_parameter(net, i);
-        size_t index;
-        if ((is_buffer(parameter) && !buffers) || !find_parameter(file, prefix, parameter, &index))
-            continue;
-        SONDE_TRY(sonde_model_read(file, index, 0, parameter->elements, SONDE_F32, room));
-        sonde__net_import(net, flat, i, room);
+        if (buffers || !is_buffer(parameter))
+            SONDE_TRY(find_parameter(context, file, path, prefix, parameter, &index));
     }
     return SONDE_OK;
+}
+
+static size_t longest_parameter(const sonde__net *net)
+{
+    size_t longest = 1;
+    for (int i = 0; i < sonde__net_parameter_count(net); i++) {
+        const size_t elements = sonde__net_parameter(net, i)->elements;
+        longest = elements > longest ? elements : longest;
+    }
+    return longest;
 }
 
 sonde_status sonde__tensors_into_net(sonde_context *context, sonde_model *file, const char *path,
                                      const char *prefix, bool buffers, sonde__net *net, float *flat)
 {
-    size_t longest = 1, index;
-    for (int i = 0; i < sonde__net_parameter_count(net); i++) {
+    SONDE_TRY(sonde__tensors_fit(context, file, path, prefix, buffers, net));
+    float *room = sonde__alloc(context, longest_parameter(net), sizeof *room);
+    sonde_status status = room ? SONDE_OK : sonde_context_error(context)->status;
+    for (int i = 0; i < sonde__net_parameter_count(net) && status == SONDE_OK; i++) {
         const sonde__parameter *parameter = sonde__net_parameter(net, i);
-        longest = parameter->elements > longest ? parameter->elements : longest;
-        if ((buffers || !is_buffer(parameter)) && !find_parameter(file, prefix, parameter, &index))
-            return sonde__fail_at(context, SONDE_ERROR_SHAPE, path, parameter->name, -1,
-                                  "%s: %s%s is missing or has another shape; the file is of "
-                                  "another network",
-                                  path, prefix, parameter->name);
+        size_t index;
+        if (is_buffer(parameter) && !buffers)
+            continue;
+        status = find_parameter(context, file, path, prefix, parameter, &index);
+        if (status == SONDE_OK)
+            status = sonde_model_read(file, index, 0, parameter->elements, SONDE_F32, room);
+        if (status == SONDE_OK)
+            sonde__net_import(net, flat, i, room);
     }
-    float *room = sonde__alloc(context, longest, sizeof *room);
-    if (!room)
-        return sonde_context_error(context)->status;
-    sonde_status status = read_parameters(file, prefix, buffers, net, flat, room);
     sonde__free(context, room);
     return status;
 }

@@ -36,11 +36,17 @@ sonde_status sonde__tensor_list_write(const sonde__tensor_list *list, const char
 
 /* Opens a file of ours; SONDE_ERROR_CORRUPT when its checksum does not fit. */
 sonde_status sonde__tensors_open(sonde_context *context, const char *path, sonde_model **file);
+/* The text of a metadata key, valid until the file is closed, or NULL. */
+const char *sonde__tensors_metadata(const sonde_model *file, const char *key);
 /* Bytes of the tensor `name`, as stored, into a block of the context, freed with sonde__free; NULL,
  * with SONDE_OK, where there is none of that name, format and one dimension. */
 sonde_status sonde__tensors_bytes(sonde_context *context, sonde_model *file, const char *name,
                                   sonde_number number, void **bytes, size_t *size);
-/* PREFIXname of every parameter into a flat array (and buffers into the network). */
+/* Whether the file has PREFIXname of every parameter (with `buffers`, of those too): the first tensor
+ * that is missing or of another shape is SONDE_ERROR_SHAPE, which names it. */
+sonde_status sonde__tensors_fit(sonde_context *context, sonde_model *file, const char *path,
+                                const char *prefix, bool buffers, const sonde__net *net);
+/* PREFIXname of every parameter into a flat array (and buffers into the network), if all fit. */
 sonde_status sonde__tensors_into_net(sonde_context *context, sonde_model *file, const char *path,
                                      const char *prefix, bool buffers, sonde__net *net,
                                      float *flat);

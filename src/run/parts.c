@@ -1,0 +1,54 @@
+/* What a configuration names, made: see parts.h. */
+#include "run/parts.h"
+
+#include "net/arch.h"
+
+static const char *text_or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+sonde_status sonde__parts_data(sonde_context *context, const sonde__config *config,
+                               sonde__dataset **train, sonde__dataset **test)
+{
+    sonde__data_request request;
+    sonde__data_request_init(&request);
+    request.name = config->data;
+    request.folder = text_or_null(config->data_dir);
+    request.train_features = text_or_null(config->train_features);
+    request.train_labels = text_or_null(config->train_labels);
+    request.test_features = text_or_null(config->test_features);
+    request.test_labels = text_or_null(config->test_labels);
+    request.train_size = (size_t)config->train_size;
+    request.test_size = (size_t)config->test_size;
+    if (config->difficulty > 0)
+        request.difficulty = config->difficulty;
+    request.label_noise = config->label_noise;
+    request.seed = (uint64_t)config->seed;
+    return sonde__data_load(context, &request, train, test);
+}
+
+sonde_status sonde__parts_graph(sonde_context *context, const sonde__config *config,
+                                const sonde__dataset *dataset, sonde__graph **graph)
+{
+    sonde__shape input = {dataset->channels, dataset->height, dataset->width};
+    return sonde__arch_build(context, config->model, input, dataset->classes, config->dropout,
+                             graph);
+}
+
+sonde_status sonde__parts_probes(sonde_context *context, const sonde__config *config,
+                                 const sonde__choices *choices, size_t examples, uint32_t **indexes,
+                                 size_t *positions, sonde__probe *probes)
+{
+    sonde__probe_plan plan = {
+        .kinds = choices->probes,
+        .kind_count = choices->probe_count,
+        .held = (size_t)choices->held,
+        .size = (size_t)config->probe_size,
+        .seed = (uint64_t)config->seed,
+    };
+    *indexes = sonde__alloc(context, examples, sizeof(uint32_t));
+    if (!*indexes)
+        return SONDE_ERROR_MEMORY;
+    return sonde__probes_draw(context, &plan, examples, *indexes, positions, probes);
+}
