@@ -12,17 +12,19 @@
 
 /* What a stream is for. Numbers are pinned: saved runs depend on them. */
 typedef enum sonde__purpose {
-    SONDE__RANDOM_INIT = 1,        /* index: parameter number */
-    SONDE__RANDOM_SHUFFLE = 2,     /* index: epoch */
-    SONDE__RANDOM_AUGMENT = 3,     /* index: epoch * examples + example */
-    SONDE__RANDOM_DROPOUT = 4,     /* index: step, then layer */
-    SONDE__RANDOM_LABEL_NOISE = 5, /* index: example */
-    SONDE__RANDOM_DATA = 6,        /* index: example, of generated data */
-    SONDE__RANDOM_PROBE = 7,       /* index: which probe batch */
-    SONDE__RANDOM_NULL = 8,        /* index: draw of a Monte-Carlo null */
-    SONDE__RANDOM_TEST = 9,        /* tests and benchmarks */
-    SONDE__RANDOM_SIGNS = 10,      /* index: draw of random signs (Rademacher) */
-    SONDE__RANDOM_IMPORTANCE = 11  /* index: layer, of the random criterion */
+    SONDE__RANDOM_INIT = 1,            /* index: parameter number */
+    SONDE__RANDOM_SHUFFLE = 2,         /* index: epoch */
+    SONDE__RANDOM_AUGMENT = 3,         /* index: epoch * examples + example */
+    SONDE__RANDOM_DROPOUT = 4,         /* index: step, then layer */
+    SONDE__RANDOM_LABEL_NOISE = 5,     /* index: example */
+    SONDE__RANDOM_DATA = 6,            /* index: example, of generated data */
+    SONDE__RANDOM_PROBE = 7,           /* index: which probe batch */
+    SONDE__RANDOM_NULL = 8,            /* index: draw of a Monte-Carlo null */
+    SONDE__RANDOM_TEST = 9,            /* tests and benchmarks */
+    SONDE__RANDOM_SIGNS = 10,          /* index: draw of random signs (Rademacher) */
+    SONDE__RANDOM_IMPORTANCE = 11,     /* index: layer, of the random criterion */
+    SONDE__RANDOM_NORMAL_WEIGHTS = 12, /* index: network and parameter, of weights for one score */
+    SONDE__RANDOM_NORMAL_INPUT = 13    /* index: which input of that network */
 } sonde__purpose;
 
 typedef struct sonde__stream {
