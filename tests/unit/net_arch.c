@@ -62,6 +62,11 @@ static void test_published_parameter_counts(void **state)
     check_count("resnet34", cifar, 10, 21282122);
     check_count("vgg11", cifar, 10, 9231114);
     check_count("vgg16", cifar, 10, 14728266);
+    /* lliai/DisWOT-CVPR2023 */
+    check_count("s1:111", cifar, 100, 83892);
+    check_count("s1:333", cifar, 100, 278324);
+    check_count("s1:713", cifar, 100, 259892);
+    check_count("s1:777", cifar, 100, 667188);
 }
 
 static size_t dense(size_t in, size_t out)
@@ -184,7 +189,7 @@ static void test_every_architecture_builds_at_its_least_size_and_refuses_less(vo
         assert_non_null(graph);
         assert_int_equal(sonde__graph_shape(graph, graph->output).channels, 3);
         sonde__graph_free(graph);
-        sonde__graph_free(build(info->name, (sonde__shape){17, least + 5, 40}, 1));
+        sonde__graph_free(build(info->name, (sonde__shape){17, least + 8, 40}, 1));
     }
     assert_null(sonde__arch(-1));
 }
@@ -238,6 +243,24 @@ static void test_wrong_options_are_told_what_there_is(void **state)
     check_status(status_of("mlp:dropout=1", cifar, 10, -1), SONDE_ERROR_RANGE);
     check_status(status_of("mlp:dropout=nan", cifar, 10, -1), SONDE_ERROR_RANGE);
     check_status(status_of("mlp:dropout=-0.1", cifar, 10, -1), SONDE_ERROR_RANGE);
+}
+
+static void test_wrong_members_of_a_family_are_told_what_there_is(void **state)
+{
+    (void)state;
+    const char *const wrong[] = {"s1:", "s1:33", "s1:3333", "s1:332", "s1:=333", "s1:blocks=333"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        check_status(status_of(wrong[i], cifar, 10, -1), SONDE_ERROR_ARGUMENT);
+    check_status(status_of("s1:332", cifar, 10, -1), SONDE_ERROR_ARGUMENT);
+    check_says("each 1, 3, 5 or 7");
+    check_status(status_of("nb201:0,cells=0", cifar, 10, -1), SONDE_ERROR_RANGE);
+    check_status(status_of("nb201:0,cells=1.5", cifar, 10, -1), SONDE_ERROR_RANGE);
+    check_status(status_of("nb201:0,channels=-16", cifar, 10, -1), SONDE_ERROR_RANGE);
+    check_status(status_of("nb201:0,channels=4097", cifar, 10, -1), SONDE_ERROR_RANGE);
+    check_status(status_of("nb201:0,norm=group", cifar, 10, -1), SONDE_ERROR_ARGUMENT);
+    check_says("plain nor affine");
+    check_status(status_of("nb201:0", (sonde__shape){3, 30, 32}, 10, -1), SONDE_ERROR_SHAPE);
+    check_says("multiples of 4, not 30 x 32");
 }
 
 static void test_wrong_widths_are_refused(void **state)
@@ -306,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_every_architecture_builds_at_its_least_size_and_refuses_less),
         cmocka_unit_test(test_unknown_names_are_told_the_nearest_and_all),
         cmocka_unit_test(test_wrong_options_are_told_what_there_is),
+        cmocka_unit_test(test_wrong_members_of_a_family_are_told_what_there_is),
         cmocka_unit_test(test_wrong_widths_are_refused),
         cmocka_unit_test(test_wrong_tasks_are_refused),
         cmocka_unit_test(test_the_caller_s_dropout_wins_over_the_spec),

@@ -304,6 +304,14 @@ static void test_whole_networks_match_the_recorded_values(void **state)
     check_file("network", 1, true);
 }
 
+/* make_nb201.py: by zero-cost-nas' own code. */
+static void test_cells_of_nas_bench_201_match_the_recorded_values(void **state)
+{
+    (void)state;
+    check_file("nb201", 1, false);
+    check_file("nb201", 2, false);
+}
+
 /* One step of SGD as PyTorch does it, over the flat arrays. Returns the loss. */
 static double train_step(fixture *f, int step, float *velocity)
 {
@@ -489,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_shape_matches_the_recorded_values),
         cmocka_unit_test(test_convolution_by_winograd_is_close_to_the_recorded_values),
         cmocka_unit_test(test_whole_networks_match_the_recorded_values),
+        cmocka_unit_test(test_cells_of_nas_bench_201_match_the_recorded_values),
         cmocka_unit_test(test_three_steps_of_training_follow_the_recorded_ones),
         cmocka_unit_test(test_losses_of_each_example_match_the_recorded_values),
         cmocka_unit_test(test_dropout_drops_its_rate_and_scales_what_is_kept),
