@@ -8,19 +8,25 @@
 
 #include "net/net_internal.h"
 
-static float *weights_of(const sonde__net *net, const sonde__layer *layer, int which)
-{
-    return net->weights + net->graph->parameters[layer->first_parameter + which].offset;
-}
-
-static float *gradients_of(const sonde__net *net, const sonde__layer *layer, int which)
-{
-    return net->gradients + net->graph->parameters[layer->first_parameter + which].offset;
-}
-
 static float *running_of(const sonde__net *net, const sonde__layer *layer, int which)
 {
     return net->running + net->running_offsets[layer->first_parameter + which];
+}
+
+sonde_status sonde__run_show_value(sonde__net *net, const sonde__command *command)
+{
+    if (net->watch.value)
+        net->watch.value(net->watch.user, (int)(command->layer - net->graph->layers), &command->out,
+                         command->data[SONDE__Y]);
+    return SONDE_OK;
+}
+
+sonde_status sonde__run_show_gradient(sonde__net *net, const sonde__command *command)
+{
+    if (net->watch.gradient)
+        net->watch.gradient(net->watch.user, (int)(command->layer - net->graph->layers),
+                            &command->out, command->data[SONDE__Y], command->data[SONDE__DY]);
+    return SONDE_OK;
 }
 
 sonde_status sonde__run_kernel(sonde__net *net, const sonde__command *command)
@@ -76,17 +82,22 @@ static sonde__batch_norm batch_norm_of(const sonde__net *net, const sonde__comma
     const sonde__layer *layer = command->layer;
     bool affine = layer->affine;
     int statistics = affine ? 2 : 0;
-    return (sonde__batch_norm){.form = command->in,
-                               .scale = affine ? weights_of(net, layer, 0) : NULL,
-                               .shift = affine ? weights_of(net, layer, 1) : NULL,
-                               .scale_gradient = affine ? gradients_of(net, layer, 0) : NULL,
-                               .shift_gradient = affine ? gradients_of(net, layer, 1) : NULL,
-                               .running_mean = running_of(net, layer, statistics),
-                               .running_variance = running_of(net, layer, statistics + 1),
-                               .saved = command->data[SONDE__SAVED],
-                               .partial = command->data[SONDE__PARTIAL],
-                               .relu = command->relu,
-                               .pool = command->pool};
+    return (sonde__batch_norm){
+        .form = command->in,
+        .scale = affine ? sonde__layer_weights(net, layer, 0) : NULL,
+        .shift = affine ? sonde__layer_weights(net, layer, 1) : NULL,
+        .scale_gradient = affine ? sonde__layer_gradients(net, layer, 0) : NULL,
+        .shift_gradient = affine ? sonde__layer_gradients(net, layer, 1) : NULL,
+        .running_mean = running_of(net, layer, statistics),
+        .running_variance = running_of(net, layer, statistics + 1),
+        .scale_norms = affine ? sonde__layer_norms(net, layer, 0) : NULL,
+        .shift_norms = affine ? sonde__layer_norms(net, layer, 1) : NULL,
+        .saved = command->data[SONDE__SAVED],
+        .partial = command->data[SONDE__PARTIAL],
+        .running = sonde__mode_by_running(net->current->mode),
+        .examples = net->current->mode == SONDE__STUDY_EVAL,
+        .relu = command->relu,
+        .pool = command->pool};
 }
 
 /* `flag`: by the running mean and variance. */
@@ -119,10 +130,15 @@ sonde_status sonde__run_norm_backward(sonde__net *net, const sonde__command *com
 static sonde__layer_norm layer_norm_of(const sonde__net *net, const sonde__command *command)
 {
     return (sonde__layer_norm){.rows = (size_t)command->in.batch,
+                               .tokens = 1,
                                .features = sonde__features(command->in.shape),
-                               .scale = weights_of(net, command->layer, 0),
-                               .shift = weights_of(net, command->layer, 1),
-                               .saved = command->data[SONDE__SAVED]};
+                               .scale = sonde__layer_weights(net, command->layer, 0),
+                               .shift = sonde__layer_weights(net, command->layer, 1),
+                               .saved = command->data[SONDE__SAVED],
+                               .scale_gradient = sonde__layer_gradients(net, command->layer, 0),
+                               .shift_gradient = sonde__layer_gradients(net, command->layer, 1),
+                               .scale_norms = sonde__layer_norms(net, command->layer, 0),
+                               .shift_norms = sonde__layer_norms(net, command->layer, 1)};
 }
 
 sonde_status sonde__run_layer_norm(sonde__net *net, const sonde__command *command)
@@ -136,9 +152,7 @@ sonde_status sonde__run_layer_norm_backward(sonde__net *net, const sonde__comman
 {
     sonde__layer_norm norm = layer_norm_of(net, command);
     float *dy = command->data[SONDE__DY];
-    sonde__layer_norm_backward(&norm, command->data[SONDE__X], dy, dy,
-                               gradients_of(net, command->layer, 0),
-                               gradients_of(net, command->layer, 1));
+    sonde__layer_norm_backward(&norm, command->data[SONDE__X], dy, dy);
     return SONDE_OK;
 }
 

@@ -8,6 +8,8 @@
 
 #include "net/graph_internal.h"
 
+enum { TOKENS_MAX = 1 << 15 }; /* so that batches of them can be counted in an int */
+
 static int64_t tokens_of(sonde__shape shape)
 {
     return (int64_t)shape.height * shape.width;
@@ -26,6 +28,10 @@ sonde__node sonde__graph_token_linear(sonde__graph *graph, const char *name, son
     if (!sonde__graph_usable(graph, &x, 1))
         return -1;
     const sonde__shape in = graph->layers[x].shape, shape = {out, in.height, in.width};
+    if (tokens_of(in) > TOKENS_MAX)
+        return sonde__graph_fail(graph, SONDE_ERROR_SHAPE,
+                                 "token_linear: %d x %d tokens; at most %d are possible", in.height,
+                                 in.width, TOKENS_MAX);
     sonde__layer *layer = sonde__graph_add(graph, SONDE__OP_CONV, name, &x, 1, shape);
     if (!layer)
         return -1;

@@ -99,15 +99,19 @@ static void draw_parameter(const sonde__net *net, int index, float *plain)
     const sonde__layer *layer = &graph->layers[graph->parameter_layers[index]];
     sonde__stream stream =
         sonde__stream_open(net->options.seed, SONDE__RANDOM_INIT, (uint64_t)index);
-    bool he = layer->init == SONDE__INIT_HE;
+    bool he = layer->init == SONDE__INIT_HE, table = parameter->role == SONDE__ROLE_TABLE;
+    bool normal = table || layer->init == SONDE__INIT_NORMAL;
     double one =
         parameter->role == SONDE__ROLE_SCALE || parameter->role == SONDE__ROLE_RUNNING_VARIANCE;
-    bool drawn =
-        parameter->role == SONDE__ROLE_WEIGHT || (parameter->role == SONDE__ROLE_BIAS && !he);
+    bool drawn = parameter->role == SONDE__ROLE_WEIGHT || table ||
+                 (parameter->role == SONDE__ROLE_BIAS && layer->init == SONDE__INIT_PYTORCH);
     double scale = drawn ? 1.0 / sqrt(fan_in(graph, index)) : 0;
+    double deviation = layer->init == SONDE__INIT_NORMAL ? layer->deviation : 1;
     for (size_t i = 0; i < parameter->elements; i++) {
         if (!drawn)
             plain[i] = (float)one;
+        else if (normal)
+            plain[i] = (float)(deviation * sonde__random_normal(&stream));
         else if (he)
             plain[i] = (float)(sqrt(2.0) * scale * sonde__random_normal(&stream));
         else
@@ -254,7 +258,7 @@ static int place_for_plan(const sonde__net *net)
 
 static sonde__plan *cached_plan(const sonde__net *net, sonde__mode mode, int batch)
 {
-    bool gradient = mode == SONDE__TRAIN && net->input_gradient;
+    bool gradient = sonde__wants_input_gradient(net, mode);
     for (int i = 0; i < SONDE__PLANS; i++) {
         sonde__plan *plan = net->plans[i];
         if (plan && plan->mode == mode && plan->batch == batch && plan->input_gradient == gradient)
@@ -289,6 +293,8 @@ static sonde_status run_commands(sonde__net *net, const sonde__plan *plan, int b
     double before = sonde__seconds();
     for (int i = begin; i < end; i++) {
         const sonde__command *command = &plan->commands[i];
+        if (!(command->serves & net->wants))
+            continue;
         SONDE_TRY(command->run(net, command));
         double after = sonde__seconds();
         net->seconds[command->kind] += after - before;
@@ -303,8 +309,9 @@ static sonde_status forward(sonde__net *net, sonde__mode mode, int n, const floa
     net->can_backward = false;
     SONDE_TRY(find_plan(net, mode, n, &plan));
     net->current = plan;
+    net->wants = SONDE__SERVES_ALL;
     SONDE_TRY(run_commands(net, plan, 0, plan->forward_count));
-    net->can_backward = mode == SONDE__TRAIN;
+    net->can_backward = mode != SONDE__EVAL;
     *logits = net->arena + plan->buffers[plan->logits].offset;
     return SONDE_OK;
 }
@@ -315,6 +322,9 @@ sonde_status sonde__net_forward(sonde__net *net, sonde__mode mode, const float *
     if (n < 1 || n > net->options.max_batch)
         return sonde__fail(net->context, SONDE_ERROR_ARGUMENT,
                            "a batch of %d examples: must be 1 to %d", n, net->options.max_batch);
+    if (sonde__mode_studies(mode) && !net->options.study)
+        return sonde__fail(net->context, SONDE_ERROR_STATE,
+                           "the network was not created for study");
     int before = enter(net);
     net->x = x;
     net->step = step;
@@ -324,18 +334,28 @@ sonde_status sonde__net_forward(sonde__net *net, sonde__mode mode, const float *
     return status;
 }
 
+/* A training plan has reused the memory of its values after this; under study they stay. */
+static sonde_status backward(sonde__net *net, const float *dlogits, unsigned wants)
+{
+    const sonde__plan *plan = net->current;
+    int before = enter(net);
+    net->dlogits = dlogits;
+    net->wants = wants | SONDE__SERVES_WATCH;
+    net->can_backward = sonde__mode_studies(plan->mode);
+    sonde_status status = run_commands(net, plan, plan->forward_count, plan->command_count);
+    leave(net, before);
+    return status;
+}
+
 sonde_status sonde__net_backward(sonde__net *net, const float *dlogits)
 {
     if (!net->can_backward || !net->current)
         return sonde__fail(net->context, SONDE_ERROR_STATE,
-                           "backward must follow a forward pass in training mode");
-    int before = enter(net);
-    const sonde__plan *plan = net->current;
-    net->dlogits = dlogits;
-    net->can_backward = false;
-    sonde_status status = run_commands(net, plan, plan->forward_count, plan->command_count);
-    leave(net, before);
-    return status;
+                           "backward must follow a forward pass in a training or study mode");
+    bool skips = net->watch.skip_parameters && sonde__mode_studies(net->current->mode);
+    return backward(net, dlogits,
+                    (skips ? 0 : SONDE__SERVES_GRADIENTS) |
+                        (net->input_gradient ? SONDE__SERVES_INPUT : 0));
 }
 
 void sonde__net_want_input_gradient(sonde__net *net, float *gradient)
@@ -344,6 +364,14 @@ void sonde__net_want_input_gradient(sonde__net *net, float *gradient)
 }
 
 /* --- the head --------------------------------------------------------------------------------- */
+
+/* The output is a row of logits for each token: the transpose of a linear layer over tokens. */
+static bool ends_in_tokens(const sonde__graph *graph)
+{
+    const sonde__layer *output = &graph->layers[graph->output];
+    return graph->head >= 0 && graph->layers[graph->head].tokens &&
+           output->op == SONDE__OP_TRANSPOSE && output->inputs[0] == graph->head;
+}
 
 /* A convolution that sees its whole input at once is a linear layer. */
 static bool acts_as_linear(const sonde__graph *graph, int head)
@@ -375,16 +403,23 @@ static sonde_status reserve_head(sonde__net *net, size_t features)
     return SONDE_OK;
 }
 
+/* How the head's input is shown: plain, or a row of features a token. */
+static sonde__form head_form(const sonde__net *net)
+{
+    sonde__form form = net->current->features_form;
+    form.block = ends_in_tokens(net->graph) ? form.shape.channels : 1;
+    return form;
+}
+
 static void fill_head(sonde__net *net, sonde__net_head_view *view)
 {
     const sonde__graph *graph = net->graph;
     const sonde__layer *layer = &graph->layers[graph->head];
     const sonde__form *form = &net->current->features_form;
     const float *features = net->arena + net->current->buffers[net->current->features].offset;
-    if (!sonde__form_plain(form)) {
-        sonde__form plain = *form;
-        plain.block = 1;
-        sonde__reorder(form, features, &plain, net->head_features);
+    sonde__form wanted = head_form(net);
+    if (!sonde__form_same(form, &wanted)) {
+        sonde__reorder(form, features, &wanted, net->head_features);
         features = net->head_features;
     }
     if (!net->head_current)
@@ -392,7 +427,8 @@ static void fill_head(sonde__net *net, sonde__net_head_view *view)
     net->head_current = true;
     *view = (sonde__net_head_view){.name = layer->name,
                                    .features = features,
-                                   .features_count = (int)sonde__features(form->shape),
+                                   .features_count =
+                                       (int)sonde__features(form->shape) / sonde__net_rows(net),
                                    .weight = net->head_weight,
                                    .outputs = layer->conv.out};
 }
@@ -402,12 +438,13 @@ sonde_status sonde__net_head(sonde__net *net, sonde__net_head_view *view)
     if (!net->current)
         return sonde__fail(net->context, SONDE_ERROR_STATE,
                            "the head can be read only after a forward pass");
-    if (net->graph->head < 0 || net->graph->head != net->graph->output ||
-        !acts_as_linear(net->graph, net->graph->head))
+    const sonde__graph *graph = net->graph;
+    if (!ends_in_tokens(graph) &&
+        (graph->head < 0 || graph->head != graph->output || !acts_as_linear(graph, graph->head)))
         return sonde__fail(net->context, SONDE_ERROR_UNSUPPORTED,
                            "the network does not end in a linear layer");
-    const sonde__form *form = &net->current->features_form;
-    size_t floats = sonde__form_plain(form) ? 0 : sonde__form_floats(form);
+    const sonde__form *form = &net->current->features_form, wanted = head_form(net);
+    size_t floats = sonde__form_same(form, &wanted) ? 0 : sonde__form_floats(form);
     SONDE_TRY(reserve_head(net, floats));
     int before = enter(net);
     fill_head(net, view);
@@ -430,6 +467,15 @@ sonde__shape sonde__net_input_shape(const sonde__net *net)
 int sonde__net_outputs(const sonde__net *net)
 {
     return (int)sonde__features(net->graph->layers[net->graph->output].shape);
+}
+
+int sonde__net_rows(const sonde__net *net)
+{
+    const sonde__graph *graph = net->graph;
+    if (!ends_in_tokens(graph))
+        return 1;
+    const sonde__shape shape = graph->layers[graph->head].shape;
+    return shape.height * shape.width;
 }
 
 bool sonde__net_has_batch_norm(const sonde__net *net)
@@ -510,6 +556,7 @@ int sonde__net_profile(const sonde__net *net, const char **names, double *second
                                                          "normalisation",
                                                          "elementwise",
                                                          "pooling",
+                                                         "attention",
                                                          "layout and copies"};
     int count = capacity < SONDE__KIND_COUNT ? capacity : SONDE__KIND_COUNT;
     for (int i = 0; i < count; i++) {

@@ -13,6 +13,7 @@
 #include "net/kernels_dnnl.h"
 #include "net/net.h"
 #include "net/ops.h"
+#include "net/study.h"
 
 typedef struct sonde__stage {
     int anchor; /* the layer whose value the stage makes */
@@ -40,6 +41,7 @@ typedef enum sonde__kind {
     SONDE__KIND_NORM,
     SONDE__KIND_ELEMENTWISE,
     SONDE__KIND_POOL,
+    SONDE__KIND_ATTENTION,
     SONDE__KIND_MOVE,
     SONDE__KIND_COUNT
 } sonde__kind;
@@ -57,10 +59,21 @@ enum {
     SONDE__BUFFERS
 };
 
+/* What a backward pass is run for, and what a command serves: one that serves nothing of what is
+ * wanted is left out. Forward commands serve all. */
+enum {
+    SONDE__SERVES_GRADIENTS = 1, /* the flat ones */
+    SONDE__SERVES_NORMS = 2,     /* of examples */
+    SONDE__SERVES_INPUT = 4,     /* the input's gradient */
+    SONDE__SERVES_WATCH = 8,     /* every pass wants this */
+    SONDE__SERVES_ALL = 15
+};
+
 typedef struct sonde__command sonde__command;
 struct sonde__command {
     sonde_status (*run)(sonde__net *net, const sonde__command *command);
     sonde__kind kind;
+    unsigned serves;
     sonde__kernel *kernel;     /* owned */
     const sonde__layer *layer; /* the core */
     sonde__form in, out;       /* of X and Y */
@@ -78,7 +91,7 @@ typedef struct sonde__buffer {
 typedef struct sonde__plan {
     sonde__mode mode;
     int batch;
-    bool input_gradient;
+    bool input_gradient; /* has the commands that make it */
     sonde__command *commands;
     int command_count, command_capacity, forward_count;
     sonde__buffer *buffers;
@@ -118,11 +131,56 @@ struct sonde__net {
     int batch;
     uint64_t step;
     float *input_gradient;
+    sonde__watch watch;
+    unsigned wants; /* of the running pass: SONDE__SERVES_... */
+    double *norms;  /* of the running pass, parameters x batch */
     float *head_weight, *head_features;
     size_t head_floats;
     bool head_current;
     double seconds[SONDE__KIND_COUNT];
 };
+
+static inline bool sonde__mode_studies(sonde__mode mode)
+{
+    return mode == SONDE__STUDY_EVAL || mode == SONDE__STUDY_TRAIN;
+}
+
+/* Batch norm by the running statistics. */
+static inline bool sonde__mode_by_running(sonde__mode mode)
+{
+    return mode == SONDE__EVAL || mode == SONDE__STUDY_EVAL;
+}
+
+/* True if a plan of that mode, made now, gets the commands for the input's gradient. */
+static inline bool sonde__wants_input_gradient(const sonde__net *net, sonde__mode mode)
+{
+    return sonde__mode_studies(mode) || (mode == SONDE__TRAIN && net->input_gradient);
+}
+
+/* A parameter of a layer as it lies in the flat arrays. */
+static inline float *sonde__layer_weights(const sonde__net *net, const sonde__layer *layer,
+                                          int which)
+{
+    return net->weights + net->graph->parameters[layer->first_parameter + which].offset;
+}
+
+/* NULL: the running pass does not want it. */
+static inline float *sonde__layer_gradients(const sonde__net *net, const sonde__layer *layer,
+                                            int which)
+{
+    if (!(net->wants & SONDE__SERVES_GRADIENTS))
+        return NULL;
+    return net->gradients + net->graph->parameters[layer->first_parameter + which].offset;
+}
+
+/* Squared norms of the examples' own gradients of a parameter, one an example; NULL: not wanted. */
+static inline double *sonde__layer_norms(const sonde__net *net, const sonde__layer *layer,
+                                         int which)
+{
+    if (!(net->wants & SONDE__SERVES_NORMS))
+        return NULL;
+    return net->norms + (size_t)(layer->first_parameter + which) * (size_t)net->current->batch;
+}
 
 /* stage.c: sets stages and nodes of a finished graph. */
 sonde_status sonde__net_make_stages(sonde__net *net);
@@ -135,6 +193,8 @@ sonde_status sonde__plan_place(sonde_context *context, sonde__plan *plan);
 sonde_status sonde__plan_bind(sonde__net *net, sonde__plan *plan);
 
 /* command.c: how commands run. */
+sonde_status sonde__run_show_value(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_show_gradient(sonde__net *net, const sonde__command *command);
 sonde_status sonde__run_kernel(sonde__net *net, const sonde__command *command);
 sonde_status sonde__run_take_input(sonde__net *net, const sonde__command *command);
 sonde_status sonde__run_take_dlogits(sonde__net *net, const sonde__command *command);

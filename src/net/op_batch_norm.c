@@ -11,6 +11,7 @@
  * bits do not depend on the number of threads.
  */
 #include <math.h>
+#include <string.h>
 
 #include "net/ops.h"
 
@@ -26,7 +27,7 @@ typedef struct pieces {
 
 enum { PIECE_FLOATS = 16384 };
 
-static pieces cut(const sonde__form *form, bool pool)
+static pieces cut(const sonde__form *form, bool examples)
 {
     size_t pixels = sonde__form_pixels(form), batch = (size_t)form->batch;
     size_t lanes = (size_t)form->block;
@@ -34,7 +35,7 @@ static pieces cut(const sonde__form *form, bool pool)
         lanes = (size_t)form->shape.channels;
     size_t groups = ((size_t)form->shape.channels + lanes - 1) / lanes;
     pieces p = {.lanes = lanes, .groups = groups};
-    if (groups > 1 || pool) { /* a chunk is one example's pixels */
+    if (groups > 1 || examples) { /* a chunk is one example's pixels */
         p.rows = p.last_rows = pixels;
         p.chunks = batch;
         p.group_stride = pixels * lanes;
@@ -67,9 +68,14 @@ size_t sonde__batch_norm_saved(const sonde__form *form)
 }
 
 /* Two values a channel and chunk, and two a channel. */
-size_t sonde__batch_norm_partial(const sonde__form *form, bool pool)
+size_t sonde__batch_norm_partial(const sonde__form *form, bool examples)
 {
-    return 2 * padded_channels(form) * (cut(form, pool).chunks + 1);
+    return 2 * padded_channels(form) * (cut(form, examples).chunks + 1);
+}
+
+static pieces pieces_of(const sonde__batch_norm *norm)
+{
+    return cut(&norm->form, norm->pool || norm->examples);
 }
 
 static bool parallel(const sonde__form *form)
@@ -187,7 +193,7 @@ static void join_channel(const sonde__batch_norm *norm, const pieces *p, size_t 
 
 static void find_moments(const sonde__batch_norm *norm, const float *x)
 {
-    const pieces p = cut(&norm->form, norm->pool);
+    const pieces p = pieces_of(norm);
     size_t channels = p.lanes * p.groups;
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))
@@ -252,7 +258,7 @@ SONDE_CLONES static void piece_apply(const apply_case *a, size_t rows, size_t la
 
 static void apply(const sonde__batch_norm *norm, const float *x, const float *other, float *y)
 {
-    const pieces p = cut(&norm->form, norm->pool);
+    const pieces p = pieces_of(norm);
     size_t channels = p.lanes * p.groups;
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))
@@ -287,7 +293,7 @@ static size_t pooled_floats(const sonde__batch_norm *norm, const pieces *p)
 
 static void apply_pool(const sonde__batch_norm *norm, const float *x, float *y)
 {
-    const pieces p = cut(&norm->form, true);
+    const pieces p = pieces_of(norm);
     size_t pooled = pooled_floats(norm, &p);
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))
@@ -446,7 +452,7 @@ SONDE_CLONES static void piece_input(const input_case *s, size_t rows, size_t la
 
 static void find_sums(const sonde__batch_norm *norm, const sonde__batch_norm_gradients *g)
 {
-    const pieces p = cut(&norm->form, norm->pool);
+    const pieces p = pieces_of(norm);
     size_t channels = p.lanes * p.groups;
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))
@@ -470,6 +476,23 @@ static void find_sums(const sonde__batch_norm *norm, const sonde__batch_norm_gra
     }
 }
 
+/* Sums over all chunks: of g, and of g x^. */
+typedef struct joined {
+    double sum, product;
+} joined;
+
+static joined join_sum(const sonde__batch_norm *norm, const pieces *p, size_t c)
+{
+    size_t channels = p->lanes * p->groups;
+    joined all = {0, 0};
+    for (size_t k = 0; k < p->chunks; k++) {
+        all.sum += (double)norm->partial[2 * k * channels + c];
+        all.product += (double)norm->partial[(2 * k + 1) * channels + c];
+    }
+    all.product *= (double)norm->saved[channels + c];
+    return all;
+}
+
 /* The gradients of scale and shift, and slope and constant of dx, behind the partial sums. */
 static void join_sums(const sonde__batch_norm *norm, const pieces *p)
 {
@@ -477,27 +500,40 @@ static void join_sums(const sonde__batch_norm *norm, const pieces *p)
     double count = (double)(p->chunks - 1) * (double)p->rows + (double)p->last_rows;
     float *slope = norm->partial + 2 * p->chunks * channels, *constant = slope + channels;
     for (size_t c = 0; c < channels; c++) {
-        double sum = 0, product = 0;
-        for (size_t k = 0; k < p->chunks; k++) {
-            sum += (double)norm->partial[2 * k * channels + c];
-            product += (double)norm->partial[(2 * k + 1) * channels + c];
-        }
+        joined all = join_sum(norm, p, c);
         double mean = (double)norm->saved[c], inverse = (double)norm->saved[channels + c];
         double factor = (double)norm->saved[2 * channels + c];
-        product *= inverse;
         if (norm->scale_gradient) {
-            norm->shift_gradient[c] = (float)sum;
-            norm->scale_gradient[c] = (float)product;
+            norm->shift_gradient[c] = (float)all.sum;
+            norm->scale_gradient[c] = (float)all.product;
         }
-        double tilt = -factor * inverse * product / count;
+        double tilt = norm->running ? 0 : -factor * inverse * all.product / count;
         slope[c] = (float)tilt;
-        constant[c] = (float)(-factor * sum / count - mean * tilt);
+        constant[c] = norm->running ? 0 : (float)(-factor * all.sum / count - mean * tilt);
+    }
+}
+
+/* A chunk is an example. */
+static void find_norms(const sonde__batch_norm *norm, const pieces *p)
+{
+    size_t channels = p->lanes * p->groups;
+    const float *inverse = norm->saved + channels;
+    for (size_t k = 0; k < p->chunks; k++) {
+        const float *sum = norm->partial + 2 * k * channels, *product = sum + channels;
+        double scale = 0, shift = 0;
+        for (size_t c = 0; c < channels; c++) {
+            double g = (double)product[c] * (double)inverse[c];
+            scale += g * g;
+            shift += (double)sum[c] * (double)sum[c];
+        }
+        norm->scale_norms[k] = scale;
+        norm->shift_norms[k] = shift;
     }
 }
 
 static void find_pool_sums(const sonde__batch_norm *norm, const sonde__batch_norm_gradients *g)
 {
-    const pieces p = cut(&norm->form, true);
+    const pieces p = pieces_of(norm);
     size_t channels = p.lanes * p.groups, pooled = pooled_floats(norm, &p);
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))
@@ -512,7 +548,7 @@ static void find_pool_sums(const sonde__batch_norm *norm, const sonde__batch_nor
 
 static void find_pool_input(const sonde__batch_norm *norm, const sonde__batch_norm_gradients *g)
 {
-    const pieces p = cut(&norm->form, true);
+    const pieces p = pieces_of(norm);
     size_t channels = p.lanes * p.groups, pooled = pooled_floats(norm, &p);
     const float *slope = norm->partial + 2 * p.chunks * channels;
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
@@ -529,10 +565,16 @@ static void find_pool_input(const sonde__batch_norm *norm, const sonde__batch_no
 static void backward_pool(const sonde__batch_norm *norm,
                           const sonde__batch_norm_gradients *gradients)
 {
-    const pieces p = cut(&norm->form, true);
+    const pieces p = pieces_of(norm);
     find_pool_sums(norm, gradients);
     join_sums(norm, &p);
     find_pool_input(norm, gradients);
+}
+
+/* By constants, and with nothing to be masked and kept, only dx is left to be found. */
+static bool needs_sums(const sonde__batch_norm *norm, const sonde__batch_norm_gradients *g)
+{
+    return !norm->running || norm->scale_gradient || norm->scale_norms || g->other || g->more;
 }
 
 void sonde__batch_norm_backward(const sonde__batch_norm *norm,
@@ -542,11 +584,17 @@ void sonde__batch_norm_backward(const sonde__batch_norm *norm,
         backward_pool(norm, gradients);
         return;
     }
-    const pieces p = cut(&norm->form, norm->pool);
+    const pieces p = pieces_of(norm);
     size_t channels = p.lanes * p.groups;
-    find_sums(norm, gradients);
-    join_sums(norm, &p);
-    const float *slope = norm->partial + 2 * p.chunks * channels;
+    float *slope = norm->partial + 2 * p.chunks * channels;
+    if (needs_sums(norm, gradients)) {
+        find_sums(norm, gradients);
+        join_sums(norm, &p);
+    } else {
+        memset(slope, 0, 2 * channels * sizeof *slope);
+    }
+    if (norm->scale_norms)
+        find_norms(norm, &p);
     bool mask = norm->relu && !gradients->other && !gradients->more;
     ptrdiff_t count = (ptrdiff_t)(p.groups * p.chunks);
 #pragma omp parallel for schedule(static) if (parallel(&norm->form))

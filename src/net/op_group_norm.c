@@ -50,21 +50,47 @@ void sonde__group_norm_forward(const sonde__group_norm *norm, const float *x, fl
         normalise(norm, (size_t)row, x + (size_t)row * n, y + (size_t)row * n);
 }
 
-/* Of one channel, over all examples. */
-static void sum_channel(const sonde__group_norm *norm, size_t c, const float *x, const float *dy)
+typedef struct channel_sums {
+    double scale, shift;
+} channel_sums;
+
+/* Of channel c of example k. */
+static channel_sums sum_pixels(const sonde__group_norm *norm, size_t k, size_t c, const float *x,
+                               const float *dy)
 {
-    const size_t group = c / (norm->channels / norm->groups);
-    double scale = 0, shift = 0;
-    for (size_t k = 0; k < norm->batch; k++) {
-        const size_t at = (k * norm->channels + c) * norm->pixels, row = k * norm->groups + group;
-        const float mean = norm->saved[2 * row], inverse = norm->saved[2 * row + 1];
-        for (size_t i = at; i < at + norm->pixels; i++) {
-            scale += (double)(dy[i] * (x[i] - mean) * inverse);
-            shift += (double)dy[i];
-        }
+    const size_t row = k * norm->groups + c / (norm->channels / norm->groups);
+    const size_t at = (k * norm->channels + c) * norm->pixels;
+    const float mean = norm->saved[2 * row], inverse = norm->saved[2 * row + 1];
+    channel_sums sums = {0, 0};
+    for (size_t i = at; i < at + norm->pixels; i++) {
+        sums.scale += (double)(dy[i] * (x[i] - mean) * inverse);
+        sums.shift += (double)dy[i];
     }
-    norm->scale_gradient[c] = (float)scale;
-    norm->shift_gradient[c] = (float)shift;
+    return sums;
+}
+
+static void sum_examples(const sonde__group_norm *norm, size_t c, const float *x, const float *dy)
+{
+    channel_sums all = {0, 0};
+    for (size_t k = 0; k < norm->batch; k++) {
+        const channel_sums sums = sum_pixels(norm, k, c, x, dy);
+        all.scale += sums.scale;
+        all.shift += sums.shift;
+    }
+    norm->scale_gradient[c] = (float)all.scale;
+    norm->shift_gradient[c] = (float)all.shift;
+}
+
+static void example_norms(const sonde__group_norm *norm, size_t k, const float *x, const float *dy)
+{
+    double scale = 0, shift = 0;
+    for (size_t c = 0; c < norm->channels; c++) {
+        const channel_sums sums = sum_pixels(norm, k, c, x, dy);
+        scale += sums.scale * sums.scale;
+        shift += sums.shift * sums.shift;
+    }
+    norm->scale_norms[k] = scale;
+    norm->shift_norms[k] = shift;
 }
 
 static void group_gradient(const sonde__group_norm *norm, size_t row, const float *x,
@@ -90,8 +116,10 @@ void sonde__group_norm_backward(const sonde__group_norm *norm, const float *x, c
 {
     const size_t n = group_size(norm);
 #pragma omp parallel for schedule(static) if (parallel(norm))
-    for (ptrdiff_t c = 0; c < (ptrdiff_t)norm->channels; c++)
-        sum_channel(norm, (size_t)c, x, dy);
+    for (ptrdiff_t c = 0; c < (norm->scale_gradient ? (ptrdiff_t)norm->channels : 0); c++)
+        sum_examples(norm, (size_t)c, x, dy);
+    for (size_t k = 0; norm->scale_norms && k < norm->batch; k++)
+        example_norms(norm, k, x, dy);
 #pragma omp parallel for schedule(static) if (parallel(norm))
     for (ptrdiff_t row = 0; row < (ptrdiff_t)(norm->batch * norm->groups); row++)
         group_gradient(norm, (size_t)row, x + (size_t)row * n, dy + (size_t)row * n,

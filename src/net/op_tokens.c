@@ -47,6 +47,39 @@ void sonde__embedding_backward(const sonde__embedding *e, const float *ids, cons
     }
 }
 
+/* Of the tokens of an example from `first` on that have its id: the squared norm of their sum. */
+static double id_norm(const sonde__embedding *e, size_t tokens, size_t first, const float *ids,
+                      const float *dy)
+{
+    double norm = 0;
+    for (size_t j = 0; j < e->width; j++) {
+        double sum = 0;
+        for (size_t i = first; i < tokens; i++)
+            sum += ids[i] == ids[first] ? (double)dy[i * e->width + j] : 0;
+        norm += sum * sum;
+    }
+    return norm;
+}
+
+void sonde__embedding_norms(const sonde__embedding *e, size_t batch, const float *ids,
+                            const float *dy, double *norms)
+{
+    const size_t tokens = e->rows / batch;
+#pragma omp parallel for schedule(static) if (e->rows * e->width >= SONDE__PARALLEL_FLOATS)
+    for (ptrdiff_t n = 0; n < (ptrdiff_t)batch; n++) {
+        const float *own = ids + (size_t)n * tokens;
+        const float *slopes = dy + (size_t)n * tokens * e->width;
+        norms[n] = 0;
+        for (size_t i = 0; i < tokens; i++) {
+            size_t earlier = 0;
+            while (own[earlier] != own[i])
+                earlier++;
+            if (earlier == i)
+                norms[n] += id_norm(e, tokens, i, own, slopes);
+        }
+    }
+}
+
 void sonde__positions_forward(size_t batch, size_t values, const float *table, const float *x,
                               float *y)
 {
@@ -71,5 +104,17 @@ void sonde__positions_backward(size_t batch, size_t values, const float *dy, flo
                 sum[j] += (double)dy[k * values + first + j];
         for (size_t j = 0; j < n; j++)
             dtable[first + j] = (float)sum[j];
+    }
+}
+
+void sonde__positions_norms(size_t batch, size_t values, const float *dy, double *norms)
+{
+#pragma omp parallel for schedule(static) if (batch * values >= SONDE__PARALLEL_FLOATS)
+    for (ptrdiff_t n = 0; n < (ptrdiff_t)batch; n++) {
+        norms[n] = 0;
+        for (size_t i = 0; i < values; i++) {
+            const double slope = (double)dy[(size_t)n * values + i];
+            norms[n] += slope * slope;
+        }
     }
 }

@@ -16,15 +16,18 @@ typedef struct sonde__batch_norm {
     sonde__form form;
     const float *scale, *shift; /* padded with zeros to a multiple of 16; NULL: 1 and 0 */
     float *running_mean, *running_variance;
-    float *scale_gradient, *shift_gradient; /* NULL as scale and shift are */
+    float *scale_gradient, *shift_gradient; /* NULL: not wanted, or there are none */
+    double *scale_norms, *shift_norms;      /* squared norms of examples, if `examples`, or NULL */
     float *saved;                           /* 4 * padded channels, from forward to backward */
     float *partial;                         /* scratch of sonde__batch_norm_partial floats */
+    bool running;                           /* backward: mean and variance were constants */
+    bool examples;                          /* sums are formed by example */
     bool relu;
     bool pool; /* y is the maximum over 2 x 2 pixels, moving by 2; no `other` then */
 } sonde__batch_norm;
 
 size_t sonde__batch_norm_saved(const sonde__form *form);
-size_t sonde__batch_norm_partial(const sonde__form *form, bool pool);
+size_t sonde__batch_norm_partial(const sonde__form *form, bool examples);
 /* By the batch's own mean and variance; updates the running ones. `other` may be NULL. */
 void sonde__batch_norm_train(const sonde__batch_norm *norm, const float *x, const float *other,
                              float *y);
@@ -62,21 +65,25 @@ void sonde__norm_pool_input(const sonde__norm_pool *pool, const float *x, const 
 
 typedef struct sonde__layer_norm {
     size_t rows, features;
+    size_t tokens; /* rows of an example */
     const float *scale, *shift;
-    float *saved; /* 2 * rows: mean, 1 / deviation */
+    float *saved;                           /* 2 * rows: mean, 1 / deviation */
+    float *scale_gradient, *shift_gradient; /* NULL: not wanted */
+    double *scale_norms, *shift_norms;      /* squared norms of the examples' own, or NULL */
 } sonde__layer_norm;
 void sonde__layer_norm_forward(const sonde__layer_norm *norm, const float *x, float *y);
 /* dx may be dy. */
 void sonde__layer_norm_backward(const sonde__layer_norm *norm, const float *x, const float *dy,
-                                float *dx, float *scale_gradient, float *shift_gradient);
+                                float *dx);
 
 /* --- op_group_norm.c: plain --- */
 
 typedef struct sonde__group_norm {
     size_t batch, channels, pixels, groups;
     const float *scale, *shift;
-    float *scale_gradient, *shift_gradient;
-    float *saved; /* 2 * batch * groups: mean, 1 / deviation */
+    float *scale_gradient, *shift_gradient; /* NULL: not wanted */
+    double *scale_norms, *shift_norms;      /* squared norms of the examples' own, or NULL */
+    float *saved;                           /* 2 * batch * groups: mean, 1 / deviation */
 } sonde__group_norm;
 void sonde__group_norm_forward(const sonde__group_norm *norm, const float *x, float *y);
 /* dx may be dy. */
@@ -105,12 +112,16 @@ typedef struct sonde__embedding {
 } sonde__embedding;
 /* -1, or the first token whose id is not one of the table's; y is then not complete. */
 ptrdiff_t sonde__embedding_forward(const sonde__embedding *e, const float *ids, float *y);
+/* Squared norms of the examples' own gradients of the table: tokens of one id are added up first. */
+void sonde__embedding_norms(const sonde__embedding *e, size_t batch, const float *ids,
+                            const float *dy, double *norms);
 void sonde__embedding_backward(const sonde__embedding *e, const float *ids, const float *dy,
                                float *dtable);
 /* `values`: tokens x width; y may be x. */
 void sonde__positions_forward(size_t batch, size_t values, const float *table, const float *x,
                               float *y);
 void sonde__positions_backward(size_t batch, size_t values, const float *dy, float *dtable);
+void sonde__positions_norms(size_t batch, size_t values, const float *dy, double *norms);
 
 /* --- op_upsample.c: of the same block --- */
 

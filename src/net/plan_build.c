@@ -13,18 +13,36 @@ static void find_needs(sonde__builder *b)
     b->needs[0] = b->plan->input_gradient;
     for (int i = 1; i < graph->layer_count; i++) {
         const sonde__layer *layer = &graph->layers[i];
-        b->needs[i] = layer->parameter_count > 0;
-        for (int k = 0; k < layer->input_count; k++)
+        b->trained[i] = layer->parameter_count > 0;
+        for (int k = 0; k < layer->input_count; k++) {
+            b->trained[i] = b->trained[i] || b->trained[layer->inputs[k]];
             b->needs[i] = b->needs[i] || b->needs[layer->inputs[k]];
+        }
+        b->needs[i] = b->needs[i] || b->trained[i];
     }
+}
+
+/* Lets a watcher see the value that the stage has made. */
+static void show_value(sonde__builder *b, int index)
+{
+    int anchor = sonde__stage_at(b, index)->anchor;
+    sonde__command command = sonde__command_of(SONDE__KIND_MOVE, sonde__run_show_value);
+    if (!sonde__mode_studies(b->plan->mode))
+        return;
+    command.layer = &b->net->graph->layers[anchor];
+    command.out = sonde__form_of(b, anchor);
+    command.buffers[SONDE__Y] = b->values[anchor];
+    sonde__append(b, &command);
 }
 
 static void write_forward(sonde__builder *b)
 {
     sonde__net *net = b->net;
     int head = net->graph->head;
-    for (int i = 0; i < net->stage_count && !sonde__build_failed(b); i++)
+    for (int i = 0; i < net->stage_count && !sonde__build_failed(b); i++) {
         sonde__op_row_of(sonde__core_of(b, i)->op)->forward(b, i);
+        show_value(b, i);
+    }
     if (sonde__build_failed(b))
         return;
     b->plan->logits = sonde__value_as(b, net->graph->output, 1);
@@ -50,9 +68,12 @@ static void write_backward(sonde__builder *b)
     sonde__append(b, &command);
     sonde__give(b, output, command.buffers[SONDE__DX], command.out);
     for (int i = net->stage_count - 1; i >= 0 && !sonde__build_failed(b); i--) {
-        if (b->needs[net->stages[i].anchor])
+        int anchor = net->stages[i].anchor;
+        b->serves = sonde__serves_layer(b, anchor);
+        if (b->needs[anchor])
             sonde__op_row_of(sonde__core_of(b, i)->op)->backward(b, i);
     }
+    b->serves = SONDE__SERVES_ALL;
 }
 
 static bool allocate_builder(sonde__builder *b)
@@ -65,7 +86,9 @@ static bool allocate_builder(sonde__builder *b)
     b->saved = sonde__alloc_zero(context, layers, sizeof *b->saved);
     b->gradients = sonde__alloc_zero(context, layers, sizeof *b->gradients);
     b->needs = sonde__alloc_zero(context, layers, sizeof *b->needs);
-    return b->values && b->sources && b->others && b->saved && b->gradients && b->needs;
+    b->trained = sonde__alloc_zero(context, layers, sizeof *b->trained);
+    return b->values && b->sources && b->others && b->saved && b->gradients && b->needs &&
+           b->trained;
 }
 
 static void free_builder(sonde__builder *b)
@@ -77,6 +100,7 @@ static void free_builder(sonde__builder *b)
     sonde__free(context, b->saved);
     sonde__free(context, b->gradients);
     sonde__free(context, b->needs);
+    sonde__free(context, b->trained);
 }
 
 void sonde__plan_free(sonde_context *context, sonde__plan *plan)
@@ -90,6 +114,19 @@ void sonde__plan_free(sonde_context *context, sonde__plan *plan)
     sonde__free(context, plan);
 }
 
+/* What the caller may look at lives to the end; under study all of the forward pass does, so that
+ * any number of backward passes find it. */
+static void keep_values(sonde__plan *plan)
+{
+    int end = plan->command_count;
+    sonde__extend_life(plan, plan->logits, end);
+    sonde__extend_life(plan, plan->features, end);
+    for (int i = 0; sonde__mode_studies(plan->mode) && i < plan->buffer_count; i++) {
+        if (plan->buffers[i].first < plan->forward_count)
+            sonde__extend_life(plan, i, end);
+    }
+}
+
 static void write_commands(sonde__builder *b)
 {
     find_needs(b);
@@ -97,21 +134,19 @@ static void write_commands(sonde__builder *b)
     write_backward(b);
     if (sonde__build_failed(b))
         return;
-    /* What the caller may look at lives to the end. */
-    sonde__extend_life(b->plan, b->plan->logits, b->plan->command_count);
-    sonde__extend_life(b->plan, b->plan->features, b->plan->command_count);
+    keep_values(b->plan);
     sonde__build_note(b, sonde__plan_place(b->net->context, b->plan));
 }
 
 sonde_status sonde__plan_create(sonde__net *net, sonde__mode mode, int batch, sonde__plan **plan)
 {
-    sonde__builder b = {.net = net};
+    sonde__builder b = {.net = net, .serves = SONDE__SERVES_ALL};
     b.plan = sonde__alloc_zero(net->context, 1, sizeof *b.plan);
     if (!b.plan)
         return SONDE_ERROR_MEMORY;
     b.plan->mode = mode;
     b.plan->batch = batch;
-    b.plan->input_gradient = mode == SONDE__TRAIN && net->input_gradient;
+    b.plan->input_gradient = sonde__wants_input_gradient(net, mode);
     if (allocate_builder(&b))
         write_commands(&b);
     else

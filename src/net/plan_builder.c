@@ -83,7 +83,8 @@ void sonde__append(sonde__builder *b, const sonde__command *command)
     }
     for (int k = 0; k < SONDE__BUFFERS; k++)
         sonde__extend_life(plan, command->buffers[k], plan->command_count);
-    plan->commands[plan->command_count++] = *command;
+    plan->commands[plan->command_count] = *command;
+    plan->commands[plan->command_count++].serves = b->serves;
 }
 
 sonde__form sonde__form_of(const sonde__builder *b, int layer)

@@ -26,6 +26,8 @@ typedef struct sonde__builder {
     int *saved;                 /* what its forward command keeps for the backward one */
     sonde__gradient *gradients; /* of each layer */
     bool *needs;                /* a gradient */
+    bool *trained;              /* a parameter lies before it */
+    unsigned serves;            /* of the commands that are appended now */
 } sonde__builder;
 
 /* --- plan_builder.c --------------------------------------------------------------------------- */
@@ -44,15 +46,17 @@ static inline const sonde__layer *sonde__core_of(const sonde__builder *b, int in
     return &b->net->graph->layers[b->net->stages[index].core];
 }
 
-/* Batch norm by the running statistics. */
-static inline bool sonde__plan_by_running(const sonde__plan *plan)
+/* What the commands that make a layer's gradient serve. */
+static inline unsigned sonde__serves_layer(const sonde__builder *b, int layer)
 {
-    return plan->mode == SONDE__EVAL || plan->mode == SONDE__STUDY_EVAL;
+    return b->trained[layer] ? SONDE__SERVES_ALL : SONDE__SERVES_INPUT;
 }
 
-static inline bool sonde__plan_studies(const sonde__plan *plan)
+/* Channels last. */
+static inline sonde__form sonde__token_form(const sonde__builder *b, int layer)
 {
-    return plan->mode == SONDE__STUDY_EVAL || plan->mode == SONDE__STUDY_TRAIN;
+    const sonde__shape shape = b->net->graph->layers[layer].shape;
+    return (sonde__form){b->plan->batch, shape, shape.channels};
 }
 
 int sonde__add_buffer(sonde__builder *b, size_t floats);
@@ -87,6 +91,7 @@ typedef enum sonde__layout {
     SONDE__LAYOUT_SAME,    /* as the first input */
     SONDE__LAYOUT_MOVABLE, /* the same if it is the machine's own block, else plain */
     SONDE__LAYOUT_PLAIN,
+    SONDE__LAYOUT_TOKENS, /* channels last: a row of features a pixel */
     SONDE__LAYOUT_PRODUCT /* as its kernels like it */
 } sonde__layout;
 
@@ -126,6 +131,21 @@ void sonde__write_simple(sonde__builder *b, int index, sonde__kind kind, sonde__
 /* One command from dy to a new dx; `reads`: it also sees the input and the value. */
 void sonde__write_simple_backward(sonde__builder *b, int index, sonde__kind kind, sonde__run run,
                                   bool reads);
+/* plan_tokens.c */
+void sonde__write_token_norm(sonde__builder *b, int index);
+void sonde__write_token_norm_backward(sonde__builder *b, int index);
+void sonde__write_group_norm(sonde__builder *b, int index);
+void sonde__write_group_norm_backward(sonde__builder *b, int index);
+void sonde__write_embedding(sonde__builder *b, int index);
+void sonde__write_embedding_backward(sonde__builder *b, int index);
+void sonde__write_positions(sonde__builder *b, int index);
+void sonde__write_positions_backward(sonde__builder *b, int index);
+void sonde__write_attention(sonde__builder *b, int index);
+void sonde__write_attention_backward(sonde__builder *b, int index);
+void sonde__write_transpose(sonde__builder *b, int index);
+void sonde__write_transpose_backward(sonde__builder *b, int index);
+void sonde__write_upsample(sonde__builder *b, int index);
+void sonde__write_upsample_backward(sonde__builder *b, int index);
 /* plan_join.c */
 void sonde__write_binary(sonde__builder *b, int index);
 void sonde__write_add_backward(sonde__builder *b, int index);

@@ -9,6 +9,12 @@ static sonde__form norm_form(const sonde__builder *b, const sonde__stage *stage)
     return form;
 }
 
+/* Sums of a pooled norm, and those that norms of examples are made of, are kept by example. */
+static bool sums_by_example(const sonde__builder *b, const sonde__stage *stage)
+{
+    return stage->pool || b->plan->mode == SONDE__STUDY_EVAL;
+}
+
 void sonde__write_norm(sonde__builder *b, int index)
 {
     const sonde__stage *stage = &b->net->stages[index];
@@ -19,7 +25,7 @@ void sonde__write_norm(sonde__builder *b, int index)
     command.out = out;
     command.relu = stage->relu;
     command.pool = stage->pool;
-    command.flag = sonde__plan_by_running(b->plan);
+    command.flag = sonde__mode_by_running(b->plan->mode);
     b->sources[index] = sonde__value_as(b, stage->input, form.block);
     b->others[index] = stage->other >= 0 ? sonde__value_as(b, stage->other, form.block) : -1;
     b->values[stage->anchor] = sonde__add_form(b, &out);
@@ -30,7 +36,7 @@ void sonde__write_norm(sonde__builder *b, int index)
     command.buffers[SONDE__SAVED] = b->saved[index];
     if (!command.flag)
         command.buffers[SONDE__PARTIAL] =
-            sonde__add_buffer(b, sonde__batch_norm_partial(&form, stage->pool));
+            sonde__add_buffer(b, sonde__batch_norm_partial(&form, sums_by_example(b, stage)));
     sonde__append(b, &command);
 }
 
@@ -58,7 +64,7 @@ void sonde__write_norm_backward(sonde__builder *b, int index)
     command.buffers[SONDE__DX] = other || stage->pool ? sonde__add_form(b, &form) : g->parts[0];
     command.buffers[SONDE__SAVED] = b->saved[index];
     command.buffers[SONDE__PARTIAL] =
-        sonde__add_buffer(b, sonde__batch_norm_partial(&form, stage->pool));
+        sonde__add_buffer(b, sonde__batch_norm_partial(&form, sums_by_example(b, stage)));
     sonde__append(b, &command);
     if (other)
         sonde__give(b, stage->other, g->parts[0], form);

@@ -10,13 +10,28 @@ static sonde__kind kind_of(const sonde__product *product, sonde__direction direc
                                                 : SONDE__KIND_CONV_WEIGHT;
 }
 
+/* Rows of the product that an example has: of a linear layer over tokens its tokens. */
+static int rows_of(const sonde__builder *b, int core)
+{
+    const sonde__layer *layer = &b->net->graph->layers[core];
+    return layer->tokens ? layer->shape.height * layer->shape.width : 1;
+}
+
+/* How the input lies that the kernels read, and its gradient. */
+static sonde__form input_form(const sonde__builder *b, const sonde__stage *stage)
+{
+    sonde__form form = sonde__token_form(b, stage->input);
+    if (!b->net->graph->layers[stage->core].tokens)
+        form.block = b->net->nodes[stage->core].product.input.block;
+    return form;
+}
+
 static sonde__product product_of(const sonde__builder *b, int core)
 {
     sonde__product product = b->net->nodes[core].product;
-    bool train = b->plan->mode == SONDE__TRAIN;
-    product.input.batch = product.output.batch = b->plan->batch;
-    product.train = train;
-    product.winograd = train && b->net->options.winograd;
+    product.input.batch = product.output.batch = b->plan->batch * rows_of(b, core);
+    product.train = b->plan->mode != SONDE__EVAL;
+    product.winograd = b->plan->mode == SONDE__TRAIN && b->net->options.winograd;
     return product;
 }
 
@@ -82,22 +97,38 @@ static void append_product(sonde__builder *b, int core, sonde__direction directi
 void sonde__write_product(sonde__builder *b, int index)
 {
     const sonde__stage *stage = &b->net->stages[index];
-    sonde__product product = product_of(b, stage->core);
     sonde__form form = sonde__form_of(b, stage->anchor);
-    b->sources[index] = sonde__value_as(b, stage->input, product.input.block);
+    b->sources[index] = sonde__value_as(b, stage->input, input_form(b, stage).block);
     b->values[stage->anchor] = sonde__add_form(b, &form);
     append_product(b, stage->core, SONDE__FORWARD, b->sources[index], b->values[stage->anchor]);
+}
+
+/* Lets a watcher see the gradient by what the product's own result is. */
+static void show_gradient(sonde__builder *b, int index, int dy)
+{
+    int anchor = sonde__stage_at(b, index)->anchor;
+    sonde__command command = sonde__command_of(SONDE__KIND_MOVE, sonde__run_show_gradient);
+    if (!sonde__mode_studies(b->plan->mode))
+        return;
+    command.layer = sonde__core_of(b, index);
+    command.out = sonde__form_of(b, anchor);
+    command.buffers[SONDE__Y] = b->values[anchor];
+    command.buffers[SONDE__DY] = dy;
+    sonde__append(b, &command);
 }
 
 void sonde__write_product_backward(sonde__builder *b, int index)
 {
     const sonde__stage *stage = &b->net->stages[index];
-    sonde__product product = product_of(b, stage->core);
+    sonde__form form = input_form(b, stage);
     int dy = sonde__take_masked(b, stage);
+    show_gradient(b, index, dy);
+    b->serves = SONDE__SERVES_GRADIENTS;
     append_product(b, stage->core, SONDE__BACKWARD_WEIGHT, b->sources[index], dy);
     if (!b->needs[stage->input])
         return;
-    int dx = sonde__add_form(b, &product.input);
+    b->serves = sonde__serves_layer(b, stage->input);
+    int dx = sonde__add_form(b, &form);
     append_product(b, stage->core, SONDE__BACKWARD_INPUT, dx, dy);
-    sonde__give(b, stage->input, dx, product.input);
+    sonde__give(b, stage->input, dx, form);
 }

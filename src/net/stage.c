@@ -49,6 +49,8 @@ static void fuse_add(sonde__net *net, sonde__stage *stage)
 static void fuse_pool(sonde__net *net, sonde__stage *stage)
 {
     const sonde__layer *layers = net->graph->layers, *pool = &layers[stage->anchor];
+    if (net->options.study) /* it would hide the value before the pool */
+        return;
     if (pool->op != SONDE__OP_MAX_POOL || pool->kernel != 2 || pool->stride != 2 || pool->padding)
         return;
     int norm = pool->inputs[0], relu = -1;
@@ -99,6 +101,18 @@ static void find_stages(sonde__net *net)
 
 /* --- layouts ---------------------------------------------------------------------------------- */
 
+/* A linear layer over tokens: as many rows as there are tokens. */
+static void read_tokens(sonde__product *product)
+{
+    sonde__form *const forms[2] = {&product->input, &product->output};
+    product->linear = true;
+    for (int i = 0; i < 2; i++) {
+        forms[i]->batch *= forms[i]->shape.height * forms[i]->shape.width;
+        forms[i]->shape.height = forms[i]->shape.width = 1;
+        forms[i]->block = 1;
+    }
+}
+
 static sonde_status describe_product(sonde__net *net, const sonde__stage *stage)
 {
     const sonde__layer *layer = &net->graph->layers[stage->core];
@@ -112,6 +126,8 @@ static sonde_status describe_product(sonde__net *net, const sonde__stage *stage)
                                 .input = input,
                                 .output = output,
                                 .train = true};
+    if (layer->tokens)
+        read_tokens(product);
     if (!product->linear)
         SONDE_TRY(sonde__product_choose_blocks(net->kernels, product));
     SONDE_TRY(sonde__product_packing(net->kernels, product, &net->nodes[stage->core].packing));
@@ -132,6 +148,11 @@ static sonde_status choose_layout(sonde__net *net, const sonde__stage *stage)
     case SONDE__LAYOUT_PRODUCT:
         SONDE_TRY(describe_product(net, stage));
         block = net->nodes[stage->core].product.output.block;
+        if (net->graph->layers[stage->core].tokens)
+            block = net->graph->layers[stage->core].shape.channels;
+        break;
+    case SONDE__LAYOUT_TOKENS:
+        block = net->graph->layers[stage->core].shape.channels;
         break;
     case SONDE__LAYOUT_PLAIN:
         block = 1;
