@@ -24,7 +24,10 @@ typedef enum sonde__purpose {
     SONDE__RANDOM_SIGNS = 10,          /* index: draw of random signs (Rademacher) */
     SONDE__RANDOM_IMPORTANCE = 11,     /* index: layer, of the random criterion */
     SONDE__RANDOM_NORMAL_WEIGHTS = 12, /* index: network and parameter, of weights for one score */
-    SONDE__RANDOM_NORMAL_INPUT = 13    /* index: which input of that network */
+    SONDE__RANDOM_NORMAL_INPUT = 13,   /* index: which input of that network */
+    SONDE__RANDOM_TPV = 14,            /* index: draw and parameter, of perturbed weights */
+    SONDE__RANDOM_TPV_ORDER = 15,      /* index: pass over the examples; inputs that are chosen */
+    SONDE__RANDOM_TPV_TARGETS = 16     /* index: run, of noise on targets */
 } sonde__purpose;
 
 typedef struct sonde__stream {
