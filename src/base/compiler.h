@@ -39,6 +39,9 @@ typedef float sonde__vector16 __attribute__((vector_size(64), may_alias, aligned
 #define SONDE_CLONES
 #endif
 
+/* Bits that are set in a 64-bit word. */
+#define SONDE_COUNT_BITS(word) __builtin_popcountll(word)
+
 /* What the processor can run: the vectors that AVX2 and AVX-512 kernels are written for. */
 #if defined(__GNUC__) && defined(__x86_64__)
 static inline int sonde__cpu_has_avx2(void)

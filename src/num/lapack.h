@@ -12,8 +12,8 @@
 
 #include <stddef.h>
 
-/* All eigenvalues (job 'N') of a symmetric matrix, of which triangle 'L' or 'U' is read; sizes -1
- * ask for the workspaces' sizes. */
+/* All eigenvalues (job 'N'; 'V': and in place of the matrix the vectors, by columns) of a symmetric
+ * matrix, of which triangle 'L' or 'U' is read; sizes -1 ask for the workspaces' sizes. */
 void dsyevd_(const char *job, const char *triangle, const int *order, double *matrix,
              const int *stride, double *eigenvalues, double *work, const int *work_size,
              int *integers, const int *integers_size, int *info, size_t job_length,

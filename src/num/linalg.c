@@ -23,8 +23,9 @@ void sonde__blas_restore(int before)
     omp_set_num_threads(before);
 }
 
-sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix, size_t n,
-                                          double *eigenvalues)
+/* job "N": eigenvalues alone, "V": also vectors. */
+static sonde_status symmetric(sonde_context *context, const char *job, double *matrix, size_t n,
+                              double *eigenvalues)
 {
     const int order = (int)n;
     const int ask = -1;
@@ -33,7 +34,7 @@ sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix
     int info = 0;
     const int before = sonde__blas_alone();
     /* Row-major upper is column-major lower. */
-    dsyevd_("N", "L", &order, matrix, &order, eigenvalues, &size, &ask, &integer_size, &ask, &info,
+    dsyevd_(job, "L", &order, matrix, &order, eigenvalues, &size, &ask, &integer_size, &ask, &info,
             1, 1);
     sonde_status status = info == 0 ? SONDE_OK : SONDE_ERROR_INTERNAL;
     double *work = NULL;
@@ -45,7 +46,7 @@ sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix
         status = work && integers ? SONDE_OK : SONDE_ERROR_MEMORY;
     }
     if (status == SONDE_OK) {
-        dsyevd_("N", "L", &order, matrix, &order, eigenvalues, work, &work_size, integers,
+        dsyevd_(job, "L", &order, matrix, &order, eigenvalues, work, &work_size, integers,
                 &integer_size, &info, 1, 1);
         status = info == 0 ? SONDE_OK : SONDE_ERROR_NUMERIC;
     }
@@ -53,6 +54,18 @@ sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix
     sonde__free(context, integers);
     sonde__free(context, work);
     return status;
+}
+
+sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix, size_t n,
+                                          double *eigenvalues)
+{
+    return symmetric(context, "N", matrix, n, eigenvalues);
+}
+
+sonde_status sonde__symmetric_eigenvectors(sonde_context *context, double *matrix, size_t n,
+                                           double *eigenvalues)
+{
+    return symmetric(context, "V", matrix, n, eigenvalues);
 }
 
 sonde_status sonde__tridiagonal_eigenvalues(double *diagonal, double *off_diagonal, size_t n)

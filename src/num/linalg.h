@@ -21,6 +21,9 @@ void sonde__blas_restore(int before);
  * the matrix is overwritten. */
 sonde_status sonde__symmetric_eigenvalues(sonde_context *context, double *matrix, size_t n,
                                           double *eigenvalues);
+/* The same, and row i of the matrix becomes the eigenvector of eigenvalue i, of norm 1. */
+sonde_status sonde__symmetric_eigenvectors(sonde_context *context, double *matrix, size_t n,
+                                           double *eigenvalues);
 /* Eigenvalues, ascending, of the symmetric tridiagonal matrix; `diagonal` (n) becomes them,
  * `off_diagonal` (n - 1) is overwritten. */
 sonde_status sonde__tridiagonal_eigenvalues(double *diagonal, double *off_diagonal, size_t n);
