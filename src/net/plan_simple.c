@@ -122,6 +122,10 @@ void sonde__write_dropout_backward(sonde__builder *b, int index)
     int dy = sonde__take(b, stage->anchor);
     command.layer = &b->net->graph->layers[stage->core];
     command.in = command.out = sonde__form_of(b, stage->anchor);
+    if (b->plan->mode != SONDE__TRAIN) {
+        sonde__give(b, stage->input, dy, command.in);
+        return;
+    }
     command.buffers[SONDE__DY] = dy;
     command.buffers[SONDE__SAVED] = b->saved[index];
     sonde__append(b, &command);
