@@ -135,6 +135,7 @@ static int call_verb(const sonde__verb *verb, int count, char **arguments)
                           .values = &call.values,
                           .config = verb->trains || verb->measures ? &call.config : NULL,
                           .subject = !verb->trains,
+                          .without = verb->without,
                           .named = &call.named,
                           .positional = verb->positional,
                           .most = verb->most};

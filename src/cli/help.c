@@ -121,7 +121,8 @@ void sonde__help_verb(FILE *to, const sonde__verb *verb)
         verb->prepare(&call);
     const sonde__field *field;
     for (int i = 0; (field = sonde__config_field(i)) != NULL; i++)
-        if (verb->trains || sonde__config_of_subject(field))
+        if ((verb->trains || sonde__config_of_subject(field)) &&
+            (!field->name || !sonde__name_in(verb->without, field->name)))
             field_help(to, &call.config, field);
     fputs("\nValues in brackets are the defaults. --name=value works too; a flag --x is undone by "
           "--no-x.\n",

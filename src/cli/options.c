@@ -59,10 +59,19 @@ const char *sonde__nearest(const char *word, sonde__candidate_fn next, const voi
 
 /* ---- lookup ---------------------------------------------------------------------------------- */
 
+bool sonde__name_in(const char *const *list, const char *name)
+{
+    for (; list && *list; list++)
+        if (strcmp(*list, name) == 0)
+            return true;
+    return false;
+}
+
 static bool takes_field(const sonde__parse *parse, const sonde__field *field)
 {
     return field && parse->config && field->type != SONDE__FIELD_SECTION &&
-           (!parse->subject || sonde__config_of_subject(field));
+           (!parse->subject || sonde__config_of_subject(field)) &&
+           !sonde__name_in(parse->without, field->name);
 }
 
 /* All names that a parse knows: own options first, then the configuration's fields. */
@@ -158,6 +167,23 @@ bool sonde__parse_size(const char *text, int64_t *bytes)
     return true;
 }
 
+static sonde_status set_text(sonde_context *context, const sonde__option *option, const char *value,
+                             void *target)
+{
+    sonde__texts *texts = target;
+    if (!value[0])
+        return sonde__fail(context, SONDE_ERROR_ARGUMENT, "option --%s is empty; write --%s %s",
+                           option->name, option->name, option->placeholder);
+    if (option->type == SONDE__OPTION_TEXT)
+        *(const char **)target = value;
+    else if (texts->count < SONDE__TEXTS_MAX)
+        texts->item[texts->count++] = value;
+    else
+        return sonde__fail(context, SONDE_ERROR_ARGUMENT, "option --%s is given over %d times",
+                           option->name, SONDE__TEXTS_MAX);
+    return SONDE_OK;
+}
+
 static sonde_status set_own(sonde_context *context, const sonde__parse *parse,
                             const sonde__option *option, cursor *at)
 {
@@ -165,13 +191,8 @@ static sonde_status set_own(sonde_context *context, const sonde__parse *parse,
     if (option->type == SONDE__OPTION_FLAG)
         return set_flag(context, option->name, at->value, target);
     SONDE_TRY(take_value(context, at, option->placeholder));
-    if (option->type == SONDE__OPTION_TEXT) {
-        if (!at->value[0])
-            return sonde__fail(context, SONDE_ERROR_ARGUMENT, "option --%s is empty; write --%s %s",
-                               option->name, option->name, option->placeholder);
-        *(const char **)target = at->value;
-        return SONDE_OK;
-    }
+    if (option->type == SONDE__OPTION_TEXT || option->type == SONDE__OPTION_TEXTS)
+        return set_text(context, option, at->value, target);
     int64_t number;
     if (option->type == SONDE__OPTION_SIZE) {
         if (!sonde__parse_size(at->value, &number))

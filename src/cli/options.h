@@ -12,9 +12,17 @@
 typedef enum sonde__option_type {
     SONDE__OPTION_FLAG,    /* bool */
     SONDE__OPTION_TEXT,    /* const char *: points into the arguments */
+    SONDE__OPTION_TEXTS,   /* sonde__texts: may be given again and again */
     SONDE__OPTION_INTEGER, /* int64_t, not negative */
     SONDE__OPTION_SIZE     /* int64_t, bytes: "2G", "512M", "65536" */
 } sonde__option_type;
+
+enum { SONDE__TEXTS_MAX = 256 };
+
+typedef struct sonde__texts {
+    const char *item[SONDE__TEXTS_MAX]; /* point into the arguments */
+    int count;
+} sonde__texts;
 
 typedef struct sonde__option {
     sonde__option_type type;
@@ -31,6 +39,7 @@ typedef struct sonde__parse {
     void *values;                 /* the struct that the options' offsets point into */
     sonde__config *config;        /* NULL: fields of the configuration are no options here */
     bool subject;                 /* only those of sonde__config_of_subject are */
+    const char *const *without;   /* fields that are no options either; ends with NULL; or NULL */
     sonde__config_named *named;   /* which fields were given; NULL: not wanted */
     const char *positional;       /* its name in messages, "RUN"; NULL: none is taken */
     int most;                     /* positionals that are taken; 0 means 1 */
@@ -46,6 +55,9 @@ sonde_status sonde__parse_arguments(sonde_context *context, sonde__parse *parse,
 
 /* Bytes as "512M", "2G" or "1.5GiB" (powers of 1024); false for anything else. */
 bool sonde__parse_size(const char *text, int64_t *bytes);
+
+/* Whether `name` stands in a list that ends with NULL; the list may be NULL. */
+bool sonde__name_in(const char *const *list, const char *name);
 
 /* The candidate nearest to `word`, or NULL when none is near. `next` gives the i-th candidate. */
 typedef const char *(*sonde__candidate_fn)(const void *user, int index);

@@ -14,12 +14,19 @@
 
 enum { SONDE__EXIT_DONE = 0, SONDE__EXIT_FAILED = 1, SONDE__EXIT_USAGE = 2 };
 
+typedef struct sonde__score_values {
+    sonde__texts archs;
+    const char *list, *proxy, *protocol, *load, *weights, *input, *teacher, *metric, *by, *out;
+    int64_t batch, repeat, classes, sample, top;
+} sonde__score_values;
+
 /* Values of all verbs' own options; each verb lists those it takes. */
 typedef struct sonde__values {
     const char *run, *output, *folder;
     const char *layers, *conv, *base, *csv, *html, *false_alarm, *keep_by, *window, *adapter_scale;
     int64_t epochs, threads, memory;
     bool json, quiet, all, fast, spectra, held, force;
+    sonde__score_values score; /* of `sonde score` */
 } sonde__values;
 
 typedef struct sonde__call {
@@ -40,6 +47,7 @@ typedef struct sonde__verb {
     const sonde__option *options;
     bool trains;                        /* takes the run's configuration as options */
     bool measures;                      /* takes of it what names a subject (run/subject.h) */
+    const char *const *without;         /* fields that it does not take; ends with NULL; or NULL */
     const char *positional;             /* "RUN", or NULL */
     int least, most;                    /* positionals wanted; 0 means 1 */
     void (*prepare)(sonde__call *call); /* own defaults before parsing; may be NULL */
