@@ -1137,7 +1137,7 @@ typedef struct sonde_importance_layer {
  * Adds one layer's importances to `scores` (out of them, for INPUTS in). Of JBR and JACOBIAN for each
  * mini-batch, with its gradient: the square of the batch's signed sum over a channel's w g. Of TAYLOR
  * once, with the gradients summed over the mini-batches; of the others once. A criterion that does not
- * look at that side (BN_SCALE at weights, FPGM and WHC at norms, TAYLOR at none) adds nothing.
+ * look at that side (BN_SCALE at weights; TAYLOR, FPGM and WHC at norms) adds nothing.
  * SONDE_ERROR_ARGUMENT for RANDOM, for criteria of single weights, and where an array is missing.
  * NaN stays NaN.
  */

@@ -19,19 +19,10 @@
 #include "num/formats.h"
 #include "num/linalg.h"
 #include "num/products.h"
+#include "num/vectors.h"
 
 /* Of PyTorch's normalize: a norm below it divides no further. */
 static const double EPS = 1e-12;
-
-SONDE_CLONES
-static double dot(const double *a, const double *b, size_t n)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
 
 /* What is left of the norm of a row after division: 1, or less below EPS. */
 static double left_norm(double norm)
@@ -42,8 +33,8 @@ static double left_norm(double norm)
 /* ||G(t) - G(s)||_F^2 for G(f) = f f^T with rows of norm 1. */
 static double outer_distance(const double *t, const double *s, size_t d)
 {
-    const double t_norm = sqrt(dot(t, t, d)), s_norm = sqrt(dot(s, s, d));
-    double cosine = dot(t, s, d) / t_norm / s_norm;
+    const double t_norm = sqrt(sonde__dot(t, t, d)), s_norm = sqrt(sonde__dot(s, s, d));
+    double cosine = sonde__dot(t, s, d) / t_norm / s_norm;
     if (t_norm == 0 || s_norm == 0)
         cosine = 0;
     double sum = 0;
@@ -100,7 +91,8 @@ static sonde_status gram_distance(sonde_context *context, const sonde_matrix *te
     double sum = 0;
     for (size_t i = 0; i < n && status == SONDE_OK; i++) {
         const double *const a = t + i * n, *const b = s + i * n;
-        const double a_norm = fmax(sqrt(dot(a, a, n)), EPS), b_norm = fmax(sqrt(dot(b, b, n)), EPS);
+        const double a_norm = fmax(sqrt(sonde__dot(a, a, n)), EPS),
+                     b_norm = fmax(sqrt(sonde__dot(b, b, n)), EPS);
         for (size_t j = 0; j < n; j++) {
             const double away = a[j] / a_norm - b[j] / b_norm;
             sum += away * away;

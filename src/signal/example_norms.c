@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "num/formats.h"
+#include "num/vectors.h"
 #include "signal/product_norm.h"
 
 /* Rows [first, first + rows) of a matrix, as the product norm reads them. */
@@ -30,20 +31,10 @@ void sonde_example_layer_init(sonde_example_layer *layer)
     *layer = (sonde_example_layer){.size = sizeof *layer, .rows = 1};
 }
 
-SONDE_CLONES
-static double sum_of_squares(const double *values, size_t n)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++)
-        sum += values[i] * values[i];
-    return sum;
-}
-
 static double row_squares(const sonde_matrix *matrix, size_t row, double *scratch)
 {
     sonde__matrix_row(matrix, row, 0, matrix->cols, scratch);
-    return sum_of_squares(scratch, matrix->cols);
+    return sonde__dot(scratch, scratch, matrix->cols);
 }
 
 /* ||sum_t dy_t||^2; scratch: twice the columns. */
@@ -56,7 +47,7 @@ static double bias_norm(const sonde_matrix *dy, size_t first, size_t rows, doubl
         for (size_t c = 0; c < dy->cols; c++)
             sum[c] += scratch[c];
     }
-    return sum_of_squares(sum, dy->cols);
+    return sonde__dot(sum, sum, dy->cols);
 }
 
 static sonde_status weight_norm(sonde_context *context, const sonde_example_layer *layer,

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "num/formats.h"
+#include "num/vectors.h"
 
 enum { CHUNK = 512 };
 
@@ -30,16 +31,6 @@ static void add_products(const double *w, const double *g, size_t n, layer_sums 
     sums->gradient_squares += squares;
     sums->product += product;
     sums->magnitude += magnitude;
-}
-
-SONDE_CLONES
-static double dot(const double *a, const double *b, size_t n)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
 }
 
 /* Dense rows are one long row. */
@@ -64,14 +55,14 @@ static void sum_layer(const sonde_proxy_layer *layer, layer_sums *sums)
         for (size_t first = 0; first < layer->weight.cols; first += CHUNK) {
             const size_t left = layer->weight.cols - first, n = left < CHUNK ? left : CHUNK;
             sonde__matrix_row(&layer->weight, row, first, n, w);
-            sums->weight_squares += dot(w, w, n);
+            sums->weight_squares += sonde__dot(w, w, n);
             if (layer->gradient.data) {
                 sonde__matrix_row(&layer->gradient, row, first, n, g);
                 add_products(w, g, n, sums);
             }
             if (hessian->data) {
                 sonde__matrix_row(hessian, row, first, n, h);
-                sums->hessian += dot(along_weight ? w : g, h, n);
+                sums->hessian += sonde__dot(along_weight ? w : g, h, n);
             }
         }
 }

@@ -9,16 +9,7 @@
 #include <math.h>
 
 #include "num/formats.h"
-
-SONDE_CLONES
-static double distance(const double *a, const double *b, size_t n)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++)
-        sum += fabs(a[i] - b[i]);
-    return sum;
-}
+#include "num/vectors.h"
 
 /* Sum of log sqrt over the batch norms; false where one is not positive. */
 static bool scaling_of(const double *variances, size_t count, double *scaling)
@@ -48,7 +39,7 @@ sonde_status sonde_zen(sonde_context *context, const sonde_matrix *features,
     for (size_t i = 0; i < features->rows; i++) {
         sonde__matrix_row(features, i, 0, features->cols, a);
         sonde__matrix_row(perturbed, i, 0, features->cols, b);
-        moved += distance(a, b, features->cols);
+        moved += sonde__absolute_distance(a, b, features->cols);
     }
     sonde__free(context, a);
     const sonde_direction direction = sonde_proxy_direction(SONDE_PROXY_ZEN);

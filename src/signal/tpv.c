@@ -16,6 +16,7 @@
 #include "base/checked.h"
 #include "base/random.h"
 #include "num/formats.h"
+#include "num/vectors.h"
 
 /* Mean and sum of squared deviations so far. */
 typedef struct running {
@@ -231,20 +232,6 @@ sonde_estimate sonde_tpv_scale(const sonde_estimate *trace, double variance)
 
 /* --- empirical --------------------------------------------------------------------------------- */
 
-/* ||a - b||^2 and ||a||^2. */
-SONDE_CLONES
-static double squared_distance(const double *a, const double *b, size_t n, double *norm)
-{
-    double distance = 0, squares = 0;
-#pragma omp simd reduction(+ : distance, squares)
-    for (size_t i = 0; i < n; i++) {
-        distance += (a[i] - b[i]) * (a[i] - b[i]);
-        squares += a[i] * a[i];
-    }
-    *norm = squares;
-    return distance;
-}
-
 sonde_status sonde_tpv_empirical(sonde_context *context, const sonde_matrix *perturbed,
                                  const sonde_matrix *reference, sonde_tpv_convention convention,
                                  double *distances, sonde_estimate *estimate)
@@ -263,10 +250,9 @@ sonde_status sonde_tpv_empirical(sonde_context *context, const sonde_matrix *per
     const double divisor = convention == SONDE_TPV_MEAN_OUTPUTS ? (double)perturbed->cols : 1;
     running mean = {0};
     for (size_t i = 0; i < perturbed->rows; i++) {
-        double norm;
         sonde__matrix_row(perturbed, i, 0, perturbed->cols, a);
         sonde__matrix_row(reference, i, 0, perturbed->cols, b);
-        const double distance = squared_distance(a, b, perturbed->cols, &norm) / divisor;
+        const double distance = sonde__squared_distance(a, b, perturbed->cols) / divisor;
         running_add(&mean, distance);
         if (distances)
             distances[i] = distance;
@@ -289,11 +275,10 @@ sonde_status sonde_tpv_first_order(sonde_context *context, const sonde_matrix *c
     SONDE_TRY(sonde__pair_rows(context, change, derivative, &d, &g));
     double apart = 0, whole = 0;
     for (size_t i = 0; i < change->rows; i++) {
-        double norm;
         sonde__matrix_row(change, i, 0, change->cols, d);
         sonde__matrix_row(derivative, i, 0, change->cols, g);
-        apart += squared_distance(d, g, change->cols, &norm);
-        whole += norm;
+        apart += sonde__squared_distance(d, g, change->cols);
+        whole += sonde__dot(d, d, change->cols);
     }
     sonde__free(context, d);
     const double rows = (double)change->rows;
