@@ -114,10 +114,18 @@ static head head_of(const sonde__attention *a, const float *qkv, size_t index)
                   .scale = (float)(1.0 / sqrt((double)size))};
 }
 
+/* Below this many multiply-adds all stays on one thread, in BLAS too. */
+enum { PARALLEL_WORK = 1 << 18 };
+
+static bool parallel(const sonde__attention *a)
+{
+    return a->batch * a->tokens * a->tokens * a->width >= PARALLEL_WORK;
+}
+
 void sonde__attention_forward(const sonde__attention *a, const float *qkv, float *y)
 {
     const size_t pairs = a->tokens * a->tokens;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (parallel(a))
     for (ptrdiff_t i = 0; i < (ptrdiff_t)(a->batch * a->heads); i++) {
         const head h = head_of(a, qkv, (size_t)i);
         float *p = a->weights + (a->keep ? (size_t)i : (size_t)omp_get_thread_num()) * pairs;
@@ -132,7 +140,7 @@ void sonde__attention_backward(const sonde__attention *a, const float *qkv, cons
                                float *dqkv)
 {
     const size_t pairs = a->tokens * a->tokens, step = 3 * a->width;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (parallel(a))
     for (ptrdiff_t i = 0; i < (ptrdiff_t)(a->batch * a->heads); i++) {
         const head h = head_of(a, qkv, (size_t)i);
         const rows dout = {dy + place_of(a, (size_t)i, a->width), a->width};

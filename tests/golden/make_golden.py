@@ -143,6 +143,62 @@ class Case:
         y = F.layer_norm(v, v.shape[1:], w.reshape(v.shape[1:]), b.reshape(v.shape[1:]), 1e-5)
         return self.add("layer_norm %s %d" % (name, x), y)
 
+    def token_linear(self, name, x, out, bias=True):
+        v = self.nodes[x]
+        w = self.parameter(name + ".weight", (out, v.shape[1]), v.shape[1])
+        b = self.parameter(name + ".bias", (out,), 16) if bias else None
+        y = F.linear(v.movedim(1, 3), w, b).movedim(3, 1)
+        return self.add("token_linear %s %d %d %d" % (name, x, out, bias), y)
+
+    def token_norm(self, name, x):
+        v = self.nodes[x]
+        w = self.parameter(name + ".weight", v.shape[1:2], 9, 1.0)
+        b = self.parameter(name + ".bias", v.shape[1:2], 9)
+        y = F.layer_norm(v.movedim(1, 3), v.shape[1:2], w, b, 1e-5).movedim(3, 1)
+        return self.add("token_norm %s %d" % (name, x), y)
+
+    def group_norm(self, name, x, groups):
+        v = self.nodes[x]
+        w = self.parameter(name + ".weight", v.shape[1:2], 9, 1.0)
+        b = self.parameter(name + ".bias", v.shape[1:2], 9)
+        y = F.group_norm(v, groups, w, b, 1e-5)
+        return self.add("group_norm %s %d %d" % (name, x, groups), y)
+
+    def embedding(self, name, x, count, width):
+        w = self.parameter(name + ".weight", (count, width), 4)
+        y = F.embedding(self.nodes[x].detach()[:, 0].long(), w).movedim(3, 1)
+        return self.add("embedding %s %d %d %d" % (name, x, count, width), y)
+
+    def positions(self, name, x, dims):
+        v = self.nodes[x]
+        tokens, width = v.shape[2] * v.shape[3], v.shape[1]
+        w = self.parameter(name, (1, tokens, width)[3 - dims:], 4)
+        y = v + w.reshape(1, v.shape[2], v.shape[3], width).movedim(3, 1)
+        return self.add("positions %s %d %d" % (name, x, dims), y)
+
+    def attention(self, x, heads, causal):
+        n, d, h, w = self.nodes[x].shape
+        q, k, v = self.nodes[x].reshape(n, 3, heads, d // 3 // heads, h * w).transpose(3, 4).unbind(1)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return self.add("attention %d %d %d" % (x, heads, causal),
+                        y.transpose(2, 3).reshape(n, d // 3, h, w))
+
+    def transpose(self, x):
+        return self.add("transpose %d" % x, self.nodes[x].flatten(2).transpose(1, 2)[..., None])
+
+    def upsample(self, x, factor):
+        y = F.interpolate(self.nodes[x], scale_factor=factor, mode="nearest")
+        return self.add("upsample %d %d" % (x, factor), y)
+
+    def transformer_block(self, name, x, heads, causal):
+        width = self.nodes[x].shape[1]
+        y = self.token_linear(name + ".qkv", self.token_norm(name + ".norm1", x), 3 * width)
+        y = self.token_linear(name + ".proj", self.attention(y, heads, causal), width)
+        x = self.binary("add", x, y)
+        y = self.unary("gelu", self.token_linear(name + ".fc1", self.token_norm(name + ".norm2", x),
+                                                 4 * width))
+        return self.binary("add", x, self.token_linear(name + ".fc2", y, width))
+
     def unary(self, kind, x):
         functions = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "sigmoid": torch.sigmoid,
                      "tanh": torch.tanh, "softmax": lambda v: F.softmax(v, 1),
@@ -212,9 +268,9 @@ class Case:
         self.expect("output", y)
         if self.mode == "train":
             leaves = dict(input=self.input, **self.parameters)
-            gradients = torch.autograd.grad((y * r).sum(), list(leaves.values()))
-            for name, g in zip(leaves, gradients):
-                self.expect("gradient:" + name, g)
+            gradients = torch.autograd.grad((y * r).sum(), list(leaves.values()), allow_unused=True)
+            for name, g in zip(leaves, gradients): # ids have none
+                self.expect("gradient:" + name, torch.zeros_like(leaves[name]) if g is None else g)
             for name, b in self.buffers.items():
                 self.expect("after:" + name, b)
         self.file.lines += self.lines + ["end"]
@@ -441,6 +497,82 @@ def shapes():
     f.write()
 
 
+def tokens():
+    f = File("token")
+    shapes = {"one_token": (2, 6, 1, 1), "row": (3, 12, 5, 1), "image": (2, 33, 3, 4),
+              "one_channel": (2, 1, 4, 2), "full_block": (2, 48, 7, 1)}
+    for name, (n, ch, h, w) in shapes.items():
+        for bias in (True, False):
+            c = Case(f, "token_linear_%s_%s" % (name, "bias" if bias else "plain"), n, (ch, h, w))
+            c.token_linear("fc", 0, 17, bias)
+            c.end()
+        c = Case(f, "positions_" + name, n, (ch, h, w))
+        c.positions("pos_embed", 0, 2 + h % 2)
+        c.end()
+        c = Case(f, "transpose_" + name, n, (ch, h, w))
+        c.transpose(0)
+        c.end()
+        if ch > 1:
+            c = Case(f, "token_norm_" + name, n, (ch, h, w), scale=2.0, offset=1.0)
+            c.token_norm("ln", 0)
+            c.end()
+    for name, n, shape, heads in (("one_head", 2, (12, 5, 1), 1), ("heads", 2, (24, 3, 3), 4),
+                                  ("one_token", 3, (6, 1, 1), 2), ("wide", 1, (96, 17, 1), 2),
+                                  ("thin", 2, (9, 4, 4), 3)):
+        for causal in (False, True):
+            c = Case(f, "attention_%s%s" % (name, "_causal" if causal else ""), n, shape, scale=2.0)
+            c.attention(0, heads, causal)
+            c.end()
+    # logits so far apart that a softmax without its maximum taken off would overflow
+    c = Case(f, "attention_peaked", 2, (6, 5, 1), scale=16.0)
+    c.attention(0, 1, True)
+    c.end()
+    for channels in (3, 16, 17):
+        sandwich(f, "token_linear_%d_between" % channels, 2, channels, 4,
+                 lambda c, x: c.unary("gelu", c.token_linear("fc", x, 20)))
+        sandwich(f, "token_norm_%d_between" % channels, 2, channels, 4,
+                 lambda c, x: c.token_norm("ln", x))
+        sandwich(f, "upsample_%d_between" % channels, 2, channels, 3, lambda c, x: c.upsample(x, 2))
+    sandwich(f, "transformer_between", 2, 12, 3,
+             lambda c, x: c.transformer_block("block", c.positions("pos", x, 3), 3, False))
+    sandwich(f, "mixer_between", 2, 12, 3, lambda c, x: c.reshape(
+        c.transpose(c.token_linear("mix", c.transpose(c.token_norm("ln", x)), 9)), 12, 3, 3))
+    c = Case(f, "token_linear_relu", 2, (5, 4, 3))
+    c.token_linear("fc2", c.relu(c.token_linear("fc1", 0, 17)), 6)
+    c.end()
+    c = Case(f, "logits_by_token", 2, (5, 6, 1))
+    c.transpose(c.token_linear("head", c.token_norm("ln", c.token_linear("fc", 0, 8)), 4))
+    c.end()
+    for name, n, shape, groups in (("one", 2, (6, 3, 3), 1), ("three", 2, (6, 4, 3), 3),
+                                   ("instances", 2, (5, 4, 4), 5), ("features", 3, (8, 1, 1), 2)):
+        c = Case(f, "group_norm_" + name, n, shape, scale=2.0, offset=1.0)
+        c.group_norm("gn", 0, groups)
+        c.end()
+    sandwich(f, "group_norm_between", 2, 18, 4, lambda c, x: c.relu(c.group_norm("gn", x, 3)))
+    for factor in (1, 2, 3):
+        c = Case(f, "upsample_%d" % factor, 2, (3, 2, 4))
+        c.upsample(0, factor)
+        c.end()
+    f.write()
+
+
+def embeddings():
+    """Ids are 127 + 128 noise: whole numbers from 0 to 254, some of them more than once."""
+    f = File("embedding")
+    for name, n, shape, width in (("row", 3, (1, 9, 1), 4), ("image", 2, (1, 3, 5), 17),
+                                  ("many", 40, (1, 64, 1), 3)):
+        for mode in ("train", "eval"):
+            c = Case(f, "%s_%s" % (name, mode), n, shape, mode, scale=128.0, offset=127.0)
+            c.embedding("wte", 0, 255, width)
+            c.end()
+    c = Case(f, "small_language_model", 3, (1, 8, 1), scale=128.0, offset=127.0)
+    x = c.positions("wpe.weight", c.embedding("wte", 0, 255, 12), 2)
+    x = c.transformer_block("h.0", x, 2, True)
+    c.transpose(c.token_linear("lm_head", c.token_norm("ln_f", x), 20, bias=False))
+    c.end()
+    f.write()
+
+
 def small_residual(c):
     x = c.relu(c.batch_norm("bn1", c.conv("conv1", 0, 16, 3, 1, 1)))
     x = c.basic_block("layer1.0", x, 16, 1)
@@ -556,8 +688,8 @@ def losses():
 
 
 if __name__ == "__main__":
-    for make in (convolutions, linears, norms, activations, pools, shapes, networks, trajectory,
-                 losses):
+    for make in (convolutions, linears, norms, activations, pools, shapes, tokens, embeddings,
+                 networks, trajectory, losses):
         make()
     total = sum(os.path.getsize(os.path.join(HERE, n)) for n in os.listdir(HERE))
     print("%d bytes in %s" % (total, HERE), file=sys.stderr)

@@ -227,6 +227,32 @@ static inline void golden_add_concat(sonde__graph *graph, const char *words)
     sonde__graph_concat(graph, nodes, count);
 }
 
+/* Layers of sequences; false: the line is of another kind. */
+static inline bool golden_add_tokens(sonde__graph *graph, const char *line)
+{
+    char name[GOLDEN_NAME];
+    int a[3];
+    if (sscanf(line, "token_linear %63s %d %d %d", name, &a[0], &a[1], &a[2]) == 4)
+        sonde__graph_token_linear(graph, name, a[0], a[1], a[2] != 0);
+    else if (sscanf(line, "token_norm %63s %d", name, &a[0]) == 2)
+        sonde__graph_token_norm(graph, name, a[0]);
+    else if (sscanf(line, "group_norm %63s %d %d", name, &a[0], &a[1]) == 3)
+        sonde__graph_group_norm(graph, name, a[0], a[1]);
+    else if (sscanf(line, "embedding %63s %d %d %d", name, &a[0], &a[1], &a[2]) == 4)
+        sonde__graph_embedding(graph, name, a[0], a[1], a[2]);
+    else if (sscanf(line, "positions %63s %d %d", name, &a[0], &a[1]) == 3)
+        sonde__graph_positions(graph, name, a[0], a[1]);
+    else if (sscanf(line, "attention %d %d %d", &a[0], &a[1], &a[2]) == 3)
+        sonde__graph_attention(graph, a[0], a[1], a[2] != 0);
+    else if (sscanf(line, "transpose %d", &a[0]) == 1)
+        sonde__graph_transpose(graph, a[0]);
+    else if (sscanf(line, "upsample %d %d", &a[0], &a[1]) == 2)
+        sonde__graph_upsample(graph, a[0], a[1]);
+    else
+        return false;
+    return true;
+}
+
 static inline void golden_add_layer(sonde__graph *graph, const char *line)
 {
     char name[GOLDEN_NAME];
@@ -261,7 +287,7 @@ static inline void golden_add_layer(sonde__graph *graph, const char *line)
         sonde__graph_dropout(graph, a[0], rate);
     } else if (sscanf(line, "shortcut_pad %d %d %d", &a[0], &a[1], &a[2]) == 3) {
         sonde__graph_shortcut_pad(graph, a[0], a[1], a[2]);
-    } else {
+    } else if (!golden_add_tokens(graph, line)) {
         fail_msg("unknown layer in a recorded case: %s", line);
     }
 }

@@ -1,6 +1,7 @@
 /*
  * Random small graphs by number: fan-out, residual additions, values added to or multiplied by
- * themselves, gates, nested concatenations, layers that nothing reads, odd sizes, every operator.
+ * themselves, gates, nested concatenations, layers that nothing reads, odd sizes, every operator but the
+ * embedding, whose input must be ids.
  * The same number gives the same graph everywhere.
  */
 #ifndef SONDE_TESTS_RANDOM_GRAPH_H
@@ -14,7 +15,7 @@
 enum { RANDOM_GRAPH_NODES = 64 };
 
 /* Multiply-adds of an example: larger graphs would only make a reference slow. */
-static const double RANDOM_GRAPH_WORK = 4e4;
+static const double RANDOM_GRAPH_WORK = 3e4;
 
 typedef struct graph_maker {
     sonde__graph *graph;
@@ -204,6 +205,39 @@ static inline sonde__node add_reshape(graph_maker *m, sonde__node x)
     return sonde__graph_reshape(m->graph, x, turned[below(m, 5)]);
 }
 
+/* A layer of a transformer, or a part of one, on whatever the pixels are. */
+static inline sonde__node add_tokens(graph_maker *m, sonde__node x)
+{
+    int heads = 1 + below(m, 3), width = heads * (1 + below(m, 7));
+    switch (below(m, 6)) {
+    case 0:
+        return sonde__graph_token_linear(m->graph, NULL, x, out_channels(m), chance(m, 0.5));
+    case 1:
+        return sonde__graph_token_norm(m->graph, NULL, x);
+    case 2: {
+        char name[32];
+        snprintf(name, sizeof name, "positions%d", m->count);
+        return sonde__graph_positions(m->graph, name, x, 2 + below(m, 2));
+    }
+    case 3:
+        return sonde__graph_transpose(m->graph, x);
+    default:
+        if (chance(m, 0.5))
+            x = sonde__graph_token_norm(m->graph, NULL, x);
+        x = sonde__graph_token_linear(m->graph, NULL, x, 3 * width, chance(m, 0.5));
+        x = keep(m, sonde__graph_attention(m->graph, x, heads, chance(m, 0.5)));
+        return sonde__graph_token_linear(m->graph, NULL, x, out_channels(m), true);
+    }
+}
+
+static inline sonde__node add_group_norm(graph_maker *m, sonde__node x)
+{
+    int channels = shape_of(m, x).channels, groups = 1 + below(m, channels);
+    while (channels % groups != 0)
+        groups--;
+    return sonde__graph_group_norm(m->graph, NULL, x, groups);
+}
+
 static inline sonde__node add_shortcut(graph_maker *m, sonde__node x)
 {
     return sonde__graph_shortcut_pad(m->graph, x, shape_of(m, x).channels + below(m, 6),
@@ -213,7 +247,7 @@ static inline sonde__node add_shortcut(graph_maker *m, sonde__node x)
 static inline sonde__node add_random(graph_maker *m)
 {
     sonde__node x = pick(m);
-    switch (below(m, 20)) {
+    switch (below(m, 26)) {
     case 0:
     case 1:
     case 2:
@@ -246,6 +280,15 @@ static inline sonde__node add_random(graph_maker *m)
         return add_concat(m, x);
     case 18:
         return chance(m, 0.5) ? add_reshape(m, x) : add_shortcut(m, x);
+    case 19:
+    case 20:
+    case 21:
+    case 22:
+        return add_tokens(m, x);
+    case 23:
+        return add_group_norm(m, x);
+    case 24:
+        return sonde__graph_upsample(m->graph, x, 1 + below(m, 3));
     default:
         return sonde__graph_dropout(m->graph, x, chance(m, 0.2) ? 0 : 0.4);
     }

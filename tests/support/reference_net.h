@@ -56,10 +56,9 @@ static inline void reference_open(reference_net *r, const sonde__graph *graph, i
     r->saved = reference_zeros(layers, sizeof *r->saved);
     r->kept = reference_zeros(layers, sizeof *r->kept);
     for (int i = 0; i < graph->layer_count; i++) {
-        size_t channels = (size_t)graph->layers[i].shape.channels;
         r->values[i] = reference_zeros(reference_floats(r, i), sizeof(double));
         r->slopes[i] = reference_zeros(reference_floats(r, i), sizeof(double));
-        r->saved[i] = reference_zeros(2 * (channels + (size_t)batch), sizeof(double));
+        r->saved[i] = reference_zeros(2 * reference_floats(r, i), sizeof(double)); /* or fewer */
     }
 }
 
@@ -179,16 +178,43 @@ static inline void reference_linear(reference_net *r, int index, bool back)
         }
 }
 
-/* The value at `k` of those that are normalised together: channel `set` of a batch norm, example
- * `set` of a layer norm. */
-static inline size_t reference_norm_at(const reference_net *r, const sonde__layer *l, size_t set,
-                                       size_t k)
+/* How many sets of values are normalised together, each on its own: channels of a batch norm, examples
+ * of a layer norm, tokens, groups. */
+static inline size_t reference_norm_sets(const reference_net *r, const sonde__layer *l)
+{
+    size_t pixels = (size_t)l->shape.height * (size_t)l->shape.width;
+    switch (l->op) {
+    case SONDE__OP_BATCH_NORM:
+        return (size_t)l->shape.channels;
+    case SONDE__OP_TOKEN_NORM:
+        return (size_t)r->batch * pixels;
+    case SONDE__OP_GROUP_NORM:
+        return (size_t)r->batch * (size_t)l->parts;
+    default:
+        return (size_t)r->batch;
+    }
+}
+
+/* The k-th value of a set. */
+static inline size_t reference_norm_at(const sonde__layer *l, size_t set, size_t k)
 {
     size_t pixels = (size_t)l->shape.height * (size_t)l->shape.width;
     if (l->op == SONDE__OP_LAYER_NORM)
         return set * sonde__features(l->shape) + k;
-    (void)r;
+    if (l->op == SONDE__OP_GROUP_NORM)
+        return set * (sonde__features(l->shape) / (size_t)l->parts) + k;
+    if (l->op == SONDE__OP_TOKEN_NORM)
+        return set / pixels * sonde__features(l->shape) + k * pixels + set % pixels;
     return ((k / pixels) * (size_t)l->shape.channels + set) * pixels + k % pixels;
+}
+
+/* The scale and shift of the value at `at`. */
+static inline size_t reference_norm_parameter(const sonde__layer *l, size_t at)
+{
+    size_t pixels = (size_t)l->shape.height * (size_t)l->shape.width;
+    if (l->op == SONDE__OP_LAYER_NORM)
+        return at % sonde__features(l->shape);
+    return at / pixels % (size_t)l->shape.channels;
 }
 
 static inline void reference_moments(reference_net *r, int index, size_t set, size_t count)
@@ -198,9 +224,9 @@ static inline void reference_moments(reference_net *r, int index, size_t set, si
     bool batch = l->op == SONDE__OP_BATCH_NORM;
     double mean = 0, squares = 0;
     for (size_t k = 0; k < count; k++)
-        mean += x[reference_norm_at(r, l, set, k)] / (double)count;
+        mean += x[reference_norm_at(l, set, k)] / (double)count;
     for (size_t k = 0; k < count; k++)
-        squares += pow(x[reference_norm_at(r, l, set, k)] - mean, 2);
+        squares += pow(x[reference_norm_at(l, set, k)] - mean, 2);
     double variance = squares / (double)count;
     if (batch) {
         double *running_mean = &r->parameters[l->first_parameter + 2][set];
@@ -224,9 +250,8 @@ static inline void reference_norm(reference_net *r, int index, bool back)
 {
     const sonde__layer *l = &r->graph->layers[index];
     bool batch = l->op == SONDE__OP_BATCH_NORM;
-    size_t features = sonde__features(l->shape), channels = (size_t)l->shape.channels;
-    size_t sets = batch ? channels : (size_t)r->batch;
-    size_t count = (size_t)r->batch * features / sets;
+    size_t sets = reference_norm_sets(r, l);
+    size_t count = (size_t)r->batch * sonde__features(l->shape) / sets;
     const double *x = r->values[l->inputs[0]], *scale = r->parameters[l->first_parameter];
     const double *shift = r->parameters[l->first_parameter + 1], *dy = r->slopes[index];
     for (size_t set = 0; set < sets; set++) {
@@ -235,7 +260,7 @@ static inline void reference_norm(reference_net *r, int index, bool back)
             reference_moments(r, index, set, count);
         double mean = r->saved[index][2 * set], inverse = r->saved[index][2 * set + 1];
         for (size_t k = 0; k < count; k++) {
-            size_t at = reference_norm_at(r, l, set, k), p = batch ? set : k;
+            size_t at = reference_norm_at(l, set, k), p = reference_norm_parameter(l, at);
             double unit = (x[at] - mean) * inverse;
             if (!back) {
                 double shaken = reference_shaken(r, x[at] * inverse * scale[p]);
@@ -247,8 +272,10 @@ static inline void reference_norm(reference_net *r, int index, bool back)
             sum += scale[p] * dy[at] / (double)count;
             product += scale[p] * dy[at] * unit / (double)count;
         }
+        if (batch && !r->train) /* running statistics are constants */
+            sum = product = 0;
         for (size_t k = 0; back && k < count; k++) {
-            size_t at = reference_norm_at(r, l, set, k), p = batch ? set : k;
+            size_t at = reference_norm_at(l, set, k), p = reference_norm_parameter(l, at);
             double unit = (x[at] - mean) * inverse;
             r->slopes[l->inputs[0]][at] += inverse * (scale[p] * dy[at] - sum - unit * product) +
                                            reference_shaken(r, x[at] * inverse * inverse * product);
@@ -435,13 +462,145 @@ static inline void reference_same_place(reference_net *r, int index, bool back)
     const sonde__layer *l = &r->graph->layers[index];
     for (size_t i = 0; i < reference_floats(r, index); i++) {
         double factor = 1;
-        if (l->op == SONDE__OP_DROPOUT && r->train)
+        if (l->op == SONDE__OP_DROPOUT && r->kept[index])
             factor = r->kept[index][i] ? 1 / (1 - l->rate) : 0;
         if (back)
             r->slopes[l->inputs[0]][i] += factor * r->slopes[index][i];
         else
             r->values[index][i] = factor * r->values[l->inputs[0]][i];
     }
+}
+
+/* --- sequences --------------------------------------------------------------------------------- */
+
+static inline int reference_tokens(sonde__shape s)
+{
+    return s.height * s.width;
+}
+
+/* The place of (example, channel, token). */
+static inline size_t reference_token_at(sonde__shape s, int n, int c, int t)
+{
+    return reference_at(s, n, c, t / s.width, t % s.width);
+}
+
+static inline void reference_embedding(reference_net *r, int index, bool back)
+{
+    const sonde__layer *l = &r->graph->layers[index];
+    const sonde__shape s = l->shape, in = r->graph->layers[l->inputs[0]].shape;
+    size_t width = (size_t)s.channels;
+    for (int n = 0; n < r->batch; n++)
+        for (int t = 0; t < reference_tokens(s); t++)
+            for (int c = 0; c < s.channels; c++) {
+                size_t at = reference_token_at(s, n, c, t);
+                double id = r->values[l->inputs[0]][reference_token_at(in, n, 0, t)];
+                size_t row = (size_t)(id + 0.5) * width + (size_t)c;
+                if (back)
+                    r->gradients[l->first_parameter][row] += r->slopes[index][at];
+                else
+                    r->values[index][at] = r->parameters[l->first_parameter][row];
+            }
+}
+
+static inline void reference_positions(reference_net *r, int index, bool back)
+{
+    const sonde__layer *l = &r->graph->layers[index];
+    const sonde__shape s = l->shape;
+    for (int n = 0; n < r->batch; n++)
+        for (int t = 0; t < reference_tokens(s); t++)
+            for (int c = 0; c < s.channels; c++) {
+                size_t at = reference_token_at(s, n, c, t);
+                size_t row = (size_t)t * (size_t)s.channels + (size_t)c;
+                if (back) {
+                    r->slopes[l->inputs[0]][at] += r->slopes[index][at];
+                    r->gradients[l->first_parameter][row] += r->slopes[index][at];
+                } else {
+                    r->values[index][at] =
+                        r->values[l->inputs[0]][at] + r->parameters[l->first_parameter][row];
+                }
+            }
+}
+
+/* The queries, keys and values (part 0, 1, 2) of head h. */
+static inline size_t reference_part_at(const reference_net *r, const sonde__layer *l,
+                                       const int at[4], int part, int k)
+{
+    int size = l->shape.channels / l->parts;
+    return reference_token_at(r->graph->layers[l->inputs[0]].shape, at[0],
+                              part * l->shape.channels + at[1] * size + k, at[2]);
+}
+
+/* One query: softmax over the keys that it sees. at: example, head, token. */
+static inline void reference_attend(reference_net *r, int index, const int at[4], bool back)
+{
+    const sonde__layer *l = &r->graph->layers[index];
+    int tokens = reference_tokens(l->shape), size = l->shape.channels / l->parts;
+    int seen = l->causal ? at[2] + 1 : tokens;
+    const double *x = r->values[l->inputs[0]];
+    double *dx = r->slopes[l->inputs[0]], factor = 1 / sqrt((double)size);
+    double *p = reference_zeros((size_t)tokens, sizeof *p);
+    double *dp = reference_zeros((size_t)tokens, sizeof *dp);
+    double top = -HUGE_VAL, sum = 0, mean = 0;
+    for (int j = 0; j < seen; j++) {
+        for (int k = 0; k < size; k++)
+            p[j] += factor * x[reference_part_at(r, l, at, 0, k)] *
+                    x[reference_part_at(r, l, (const int[4]){at[0], at[1], j, 0}, 1, k)];
+        top = fmax(top, p[j]);
+    }
+    for (int j = 0; j < seen; j++)
+        sum += exp(p[j] - top);
+    for (int j = 0; j < seen; j++) {
+        const int other[4] = {at[0], at[1], j, 0};
+        p[j] = exp(p[j] - top) / sum;
+        for (int k = 0; k < size; k++) {
+            size_t out = reference_token_at(l->shape, at[0], at[1] * size + k, at[2]);
+            size_t value = reference_part_at(r, l, other, 2, k);
+            if (!back)
+                r->values[index][out] = (j > 0 ? r->values[index][out] : 0) + p[j] * x[value];
+            dp[j] += r->slopes[index][out] * x[value];
+            if (back)
+                dx[value] += p[j] * r->slopes[index][out];
+        }
+        mean += p[j] * dp[j];
+    }
+    for (int j = 0; back && j < seen; j++)
+        for (int k = 0; k < size; k++) {
+            size_t query = reference_part_at(r, l, at, 0, k);
+            size_t key = reference_part_at(r, l, (const int[4]){at[0], at[1], j, 0}, 1, k);
+            dx[query] += factor * p[j] * (dp[j] - mean) * x[key];
+            dx[key] += factor * p[j] * (dp[j] - mean) * x[query];
+        }
+    free(p);
+    free(dp);
+}
+
+static inline void reference_attention(reference_net *r, int index, bool back)
+{
+    const sonde__layer *l = &r->graph->layers[index];
+    for (int n = 0; n < r->batch; n++)
+        for (int h = 0; h < l->parts; h++)
+            for (int t = 0; t < reference_tokens(l->shape); t++)
+                reference_attend(r, index, (const int[4]){n, h, t, 0}, back);
+}
+
+/* TRANSPOSE and UPSAMPLE: a value comes from one place. */
+static inline void reference_elsewhere(reference_net *r, int index, bool back)
+{
+    const sonde__layer *l = &r->graph->layers[index];
+    const sonde__shape s = l->shape, in = r->graph->layers[l->inputs[0]].shape;
+    for (int n = 0; n < r->batch; n++)
+        for (int c = 0; c < s.channels; c++)
+            for (int i = 0; i < s.height; i++)
+                for (int j = 0; j < s.width; j++) {
+                    size_t to = reference_at(s, n, c, i, j);
+                    size_t from = l->op == SONDE__OP_TRANSPOSE
+                                      ? reference_token_at(in, n, i, c)
+                                      : reference_at(in, n, c, i / l->stride, j / l->stride);
+                    if (back)
+                        r->slopes[l->inputs[0]][from] += r->slopes[index][to];
+                    else
+                        r->values[index][to] = r->values[l->inputs[0]][from];
+                }
 }
 
 static inline void reference_layer(reference_net *r, int index, bool back)
@@ -457,7 +616,22 @@ static inline void reference_layer(reference_net *r, int index, bool back)
         break;
     case SONDE__OP_BATCH_NORM:
     case SONDE__OP_LAYER_NORM:
+    case SONDE__OP_TOKEN_NORM:
+    case SONDE__OP_GROUP_NORM:
         reference_norm(r, index, back);
+        break;
+    case SONDE__OP_EMBEDDING:
+        reference_embedding(r, index, back);
+        break;
+    case SONDE__OP_POSITIONS:
+        reference_positions(r, index, back);
+        break;
+    case SONDE__OP_ATTENTION:
+        reference_attention(r, index, back);
+        break;
+    case SONDE__OP_TRANSPOSE:
+    case SONDE__OP_UPSAMPLE:
+        reference_elsewhere(r, index, back);
         break;
     case SONDE__OP_SOFTMAX:
         reference_softmax(r, index, back);

@@ -290,6 +290,14 @@ FILE_TESTS(norm)
 FILE_TESTS(activation)
 FILE_TESTS(pool)
 FILE_TESTS(shape)
+FILE_TESTS(token)
+
+static void test_embeddings_match_the_recorded_values(void **state)
+{
+    (void)state;
+    check_file("embedding", 1, false);
+    check_file("embedding", 2, false);
+}
 
 static void test_convolution_by_winograd_is_close_to_the_recorded_values(void **state)
 {
@@ -508,6 +516,9 @@ int main(void)
         cmocka_unit_test(test_activation_gradients_are_central_differences),
         cmocka_unit_test(test_pool_gradients_are_central_differences),
         cmocka_unit_test(test_shape_gradients_are_central_differences),
+        cmocka_unit_test(test_token_matches_the_recorded_values),
+        cmocka_unit_test(test_token_gradients_are_central_differences),
+        cmocka_unit_test(test_embeddings_match_the_recorded_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
