@@ -158,6 +158,22 @@ static int count_kept(const int *unit, const bool *kept, int count)
     return left;
 }
 
+/* Of a depthwise convolution each input channel is a group. */
+int sonde__prune_groups(const sonde__channels *channels, const bool *kept, int layer)
+{
+    const sonde__layer *l = &channels->graph->layers[layer];
+    const int in = channels->graph->layers[l->inputs[0]].shape.channels;
+    if (l->conv.groups == 1 || in > l->conv.groups)
+        return l->conv.groups;
+    return count_kept(sonde__channels_of(channels, l->inputs[0]), kept, in);
+}
+
+int sonde__prune_front(const sonde__channels *channels, const bool *kept, int layer)
+{
+    return count_kept(sonde__channels_of(channels, layer), kept,
+                      channels->graph->layers[layer].front);
+}
+
 /* What differs by the channels that went; all else is the whole layer's. */
 static void fill_layer(const sonde__channels *channels, const bool *kept, int layer,
                        sonde__layer *made)
@@ -173,13 +189,10 @@ static void fill_layer(const sonde__channels *channels, const bool *kept, int la
     made->used = false;
     if (l->op == SONDE__OP_CONV || l->op == SONDE__OP_LINEAR)
         made->conv.out = own.shape.channels;
-    if (l->op == SONDE__OP_CONV && l->conv.groups > 1) {
-        const int in = channels->graph->layers[l->inputs[0]].shape.channels;
-        if (in == l->conv.groups)
-            made->conv.groups = count_kept(sonde__channels_of(channels, l->inputs[0]), kept, in);
-    }
+    if (l->op == SONDE__OP_CONV)
+        made->conv.groups = sonde__prune_groups(channels, kept, layer);
     if (l->op == SONDE__OP_SHORTCUT_PAD)
-        made->front = count_kept(sonde__channels_of(channels, layer), kept, l->front);
+        made->front = sonde__prune_front(channels, kept, layer);
 }
 
 static sonde_status copy_parameter(const sonde__channels *channels, const bool *kept, int parameter,

@@ -15,6 +15,10 @@
 sonde_status sonde__prune_graph(const sonde__channels *channels, const bool *kept,
                                 sonde__graph **pruned);
 
+/* What is left of a convolution's groups, and of a padded shortcut's zero channels in front. */
+int sonde__prune_groups(const sonde__channels *channels, const bool *kept, int layer);
+int sonde__prune_front(const sonde__channels *channels, const bool *kept, int layer);
+
 /* Elements of a parameter that stay: those of rows x columns, of each of which `inner` lie side by
  * side. A vector has one column. */
 typedef struct sonde__slice {

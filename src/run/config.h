@@ -28,8 +28,10 @@ enum { SONDE__CONFIG_TEXT_MAX = 512 };
     SECTION("Model") \
     X(TEXT, model, "cnn", "SPEC", "architecture, as in mlp:widths=512x512 or resnet20:option=B") \
     X(REAL, dropout, -1, "RATE", "dropout rate; -1: the architecture's own") \
+    X(TEXT, pruned, "", "PLAN", "what a pruning plan leaves of the model (`sonde prune` writes one)") \
     SECTION("Training") \
     X(INTEGER, epochs, 30, "N", "epochs to train") \
+    X(TEXT, weights, "", "FILE", "begin with the weights of this model file") \
     X(INTEGER, batch, 128, "N", "examples in a batch") \
     X(TEXT, optimizer, "sgd", "NAME", "sgd, adam or adamw") \
     X(REAL, lr, 0, "RATE", "learning rate; 0: 0.05 for sgd, 0.001 for adam and adamw") \

@@ -72,9 +72,11 @@ static sonde_status take_step(sonde__session *session, const sonde__batch *batch
     double norm = sonde__gradient_norm(gradients, count);
     if (!isfinite(norm))
         return diverge(session, "the gradient", sums->steps);
-    sonde__optimizer_step(&session->optimizer, sonde__net_weights(session->net, &count), gradients,
-                          session->row.learning_rate,
+    float *weights = sonde__net_weights(session->net, &count);
+    sonde__optimizer_step(&session->optimizer, weights, gradients, session->row.learning_rate,
                           sonde__clip_scale(norm, session->config.clip));
+    for (size_t i = 0; i < count && session->mask; i++)
+        weights[i] *= session->mask[i];
     sonde__net_weights_changed(session->net);
     session->step++;
     sums->steps++;

@@ -2,6 +2,7 @@
 #include "run/parts.h"
 
 #include "net/arch.h"
+#include "run/plan.h"
 
 static const char *text_or_null(const char *text)
 {
@@ -32,8 +33,18 @@ sonde_status sonde__parts_graph(sonde_context *context, const sonde__config *con
                                 const sonde__dataset *dataset, sonde__graph **graph)
 {
     sonde__shape input = {dataset->channels, dataset->height, dataset->width};
-    return sonde__arch_build(context, config->model, input, dataset->classes, config->dropout,
-                             graph);
+    sonde__graph *made = NULL;
+    SONDE_TRY(
+        sonde__arch_build(context, config->model, input, dataset->classes, config->dropout, &made));
+    if (config->pruned[0]) {
+        const sonde_status status = sonde__plan_graph(context, config->pruned, &made);
+        if (status != SONDE_OK) {
+            sonde__graph_free(made);
+            return status;
+        }
+    }
+    *graph = made;
+    return SONDE_OK;
 }
 
 sonde_status sonde__parts_probes(sonde_context *context, const sonde__config *config,

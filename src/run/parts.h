@@ -13,7 +13,7 @@
 /* `*test` may come back NULL. Both are freed with sonde__dataset_free. */
 sonde_status sonde__parts_data(sonde_context *context, const sonde__config *config,
                                sonde__dataset **train, sonde__dataset **test);
-/* config->model for examples like those of the data set. */
+/* config->model for examples like those of the data set, as the plan config->pruned leaves it. */
 sonde_status sonde__parts_graph(sonde_context *context, const sonde__config *config,
                                 const sonde__dataset *dataset, sonde__graph **graph);
 /*

@@ -9,6 +9,7 @@
 
 #include "net/loss.h"
 #include "run/parts.h"
+#include "run/plan.h"
 
 static sonde_status load_data(sonde__session *session)
 {
@@ -33,6 +34,7 @@ static sonde_status build_net(sonde__session *session)
         .winograd = true,
     };
     SONDE_TRY(sonde__net_create(session->context, graph, &options, &session->net));
+    SONDE_TRY(sonde__plan_mask_at(session->context, config->pruned, session->net, &session->mask));
     session->no_single = sonde__net_has_batch_norm(session->net);
     if (session->no_single && config->batch < 2)
         return sonde__fail_at(session->context, SONDE_ERROR_ARGUMENT, NULL, "batch", -1,
@@ -158,7 +160,7 @@ void sonde__session_close(sonde__session *session)
     void *const blocks[] = {session->indexes, session->order,       session->order_index,
                             session->losses,  session->gradient,    session->targets,
                             session->eval_x,  session->eval_labels, session->eval_indexes,
-                            session->ids};
+                            session->ids,     session->mask};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
         sonde__free(context, blocks[i]);
     memset(session, 0, sizeof(*session));

@@ -31,6 +31,8 @@ typedef struct sonde__session {
     sonde__dataset *train, *test; /* test may be NULL */
     sonde__batcher train_batcher, test_batcher;
     sonde__net *net;
+    float *
+        mask; /* of the weights: 0 where the plan of a pruned network has none; NULL: no such plan */
     sonde__optimizer optimizer;
     sonde_steer *steer;
     sonde__loader *loader;

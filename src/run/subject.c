@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "run/parts.h"
+#include "run/plan.h"
 #include "run/session.h"
 #include "run/tensors.h"
 
@@ -36,8 +37,10 @@ static sonde_status run_config(sonde_context *context, const char *folder, sonde
     sonde_status status = sonde__store_open(context, folder, SONDE__STORE_READ, &store);
     if (status == SONDE_OK)
         status = sonde__run_summarise(store, summary);
-    if (status == SONDE_OK)
+    if (status == SONDE_OK) {
         *config = summary->config;
+        status = sonde__plan_in_run(context, folder, config);
+    }
     sonde__store_close(store);
     sonde__free(context, summary);
     return status;

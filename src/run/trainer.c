@@ -20,7 +20,9 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "run/plan.h"
 #include "run/session.h"
+#include "run/subject.h"
 
 /* ---- Facts ---- */
 
@@ -331,6 +333,7 @@ static sonde_status start_run(sonde__session *session, sonde__store **store, con
     session->store = *store;
     *store = NULL;
     SONDE_TRY(make_folders(session));
+    SONDE_TRY(sonde__plan_keep(session->context, folder, &session->config));
     sonde__checkpoint_sweep(session);
     return write_facts(session);
 }
@@ -352,8 +355,12 @@ sonde_status sonde__train(sonde_context *context, const sonde__config *config, c
         sonde__store_close(store);
         return status;
     }
-    status = start_run(&session, &store, folder);
+    if (config->weights[0])
+        status = sonde__weights_into_net(context, config->weights, session.net);
+    if (status == SONDE_OK)
+        status = start_run(&session, &store, folder);
     if (status != SONDE_OK) {
+        sonde__store_close(store);
         sonde__session_close(&session);
         return status;
     }
@@ -373,6 +380,7 @@ static sonde_status read_stored_config(sonde_context *context, sonde__store *sto
     sonde_status status = sonde__config_from_json(context, json, config);
     sonde__free(context, json);
     SONDE_TRY(status);
+    SONDE_TRY(sonde__plan_in_run(context, sonde__store_folder(store), config));
     if (epochs > 0 && epochs < config->epochs)
         return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "epochs", -1,
                               "--epochs %" PRId64 " is fewer than the %" PRId64
