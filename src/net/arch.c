@@ -17,16 +17,22 @@ enum {
     KEY_SHORTCUT = 4,
     KEY_CELL = 8, /* also `cells`, `channels` and `norm` */
     KEY_BLOCKS = 16,
+    KEY_BODY = 32, /* `depth` and `width` */
+    KEY_HEADS = 64,
+    KEY_PATCH = 128,
+    KEY_FACTOR = 256,
+    KEY_DENSE = 512, /* `depth`, `growth` and `form` */
     WIDTH_MAX = 1 << 20,
     CELLS_MAX = 1 << 10,
-    CHANNELS_MAX = 1 << 12
+    CHANNELS_MAX = 1 << 12,
+    DEPTH_MAX = 1 << 10
 };
 
 typedef struct entry {
     sonde__arch_info info;
     sonde__arch_fn build;
     unsigned keys;
-    int least; /* smallest height and width that it makes sense for */
+    int least; /* smallest height and width that it makes sense for; 0: it reads sequences of ids */
     sonde__arch_request defaults;
 } entry;
 
@@ -101,6 +107,36 @@ static const entry table[] = {
       .cells = 5,
       .channels = 16,
       .multiple = 4}},
+    {{"mobilenetv2", "inverted residuals with depthwise convolutions, in the form for small images",
+      "width=1 (factor of all widths), " DROPOUT_TEXT},
+     sonde__arch_mobilenet,
+     KEY_FACTOR | KEY_DROPOUT,
+     16,
+     {.factor = 1}},
+    {{"densenet", "three blocks in which every layer sees all before it",
+      "depth=40, growth=12, form=plain (bc: with bottleneck and compression), " DROPOUT_TEXT},
+     sonde__arch_densenet,
+     KEY_DENSE | KEY_DROPOUT,
+     8,
+     {.depth = 40, .growth = 12}},
+    {{"vit-tiny", "vision transformer on patches, mean of the tokens",
+      "depth=12, width=192, heads=3, patch=4, " DROPOUT_TEXT},
+     sonde__arch_vit,
+     KEY_BODY | KEY_HEADS | KEY_PATCH | KEY_DROPOUT,
+     1,
+     {.depth = 12, .width = 192, .heads = 3, .patch = 4}},
+    {{"mlp-mixer", "perceptrons over patches and over channels in turn",
+      "depth=8, width=128, patch=4, " DROPOUT_TEXT},
+     sonde__arch_mixer,
+     KEY_BODY | KEY_PATCH | KEY_DROPOUT,
+     1,
+     {.depth = 8, .width = 128, .patch = 4}},
+    {{"gpt-tiny", "causal transformer that predicts the next character of a text",
+      "depth=4, width=128, heads=4, dropout=0 (rate behind embedding, attention and perceptron)"},
+     sonde__arch_gpt,
+     KEY_BODY | KEY_HEADS | KEY_DROPOUT,
+     0,
+     {.depth = 4, .width = 128, .heads = 4}},
 };
 
 enum { TABLE_SIZE = sizeof table / sizeof *table };
@@ -259,6 +295,56 @@ static sonde_status read_norm(sonde_context *context, const char *value,
     return SONDE_OK;
 }
 
+static sonde_status read_depth(sonde_context *context, const char *value,
+                               sonde__arch_request *request)
+{
+    return read_count(context, "depth", value, DEPTH_MAX, &request->depth);
+}
+
+static sonde_status read_width(sonde_context *context, const char *value,
+                               sonde__arch_request *request)
+{
+    return read_count(context, "width", value, CHANNELS_MAX, &request->width);
+}
+
+static sonde_status read_heads(sonde_context *context, const char *value,
+                               sonde__arch_request *request)
+{
+    return read_count(context, "heads", value, CHANNELS_MAX, &request->heads);
+}
+
+static sonde_status read_patch(sonde_context *context, const char *value,
+                               sonde__arch_request *request)
+{
+    return read_count(context, "patch", value, CHANNELS_MAX, &request->patch);
+}
+
+static sonde_status read_growth(sonde_context *context, const char *value,
+                                sonde__arch_request *request)
+{
+    return read_count(context, "growth", value, CHANNELS_MAX, &request->growth);
+}
+
+static sonde_status read_factor(sonde_context *context, const char *value,
+                                sonde__arch_request *request)
+{
+    if (!sonde__parse_double(value, &request->factor) ||
+        !(request->factor >= 0.1 && request->factor <= 10))
+        return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "width", -1,
+                              "width=%.40s is not a factor from 0.1 to 10", value);
+    return SONDE_OK;
+}
+
+static sonde_status read_form(sonde_context *context, const char *value,
+                              sonde__arch_request *request)
+{
+    if (strcmp(value, "plain") != 0 && strcmp(value, "bc") != 0)
+        return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "form", -1,
+                              "form=%.40s is neither plain nor bc", value);
+    request->bottleneck = value[0] == 'b';
+    return SONDE_OK;
+}
+
 typedef sonde_status (*reader)(sonde_context *, const char *, sonde__arch_request *);
 
 /* One "key=value", NUL-terminated, which is cut at its '='; of some models also a bare value. */
@@ -269,10 +355,21 @@ static sonde_status read_option(sonde_context *context, const entry *e, char *op
         const char *key;
         unsigned bit;
         reader read;
-    } keys[] = {{"dropout", KEY_DROPOUT, read_dropout},  {"widths", KEY_WIDTHS, read_widths},
-                {"option", KEY_SHORTCUT, read_shortcut}, {"", KEY_CELL, read_cell},
-                {"", KEY_BLOCKS, read_blocks},           {"cells", KEY_CELL, read_cells},
-                {"channels", KEY_CELL, read_channels},   {"norm", KEY_CELL, read_norm}};
+    } keys[] = {{"dropout", KEY_DROPOUT, read_dropout},
+                {"widths", KEY_WIDTHS, read_widths},
+                {"option", KEY_SHORTCUT, read_shortcut},
+                {"", KEY_CELL, read_cell},
+                {"", KEY_BLOCKS, read_blocks},
+                {"cells", KEY_CELL, read_cells},
+                {"channels", KEY_CELL, read_channels},
+                {"norm", KEY_CELL, read_norm},
+                {"depth", KEY_BODY | KEY_DENSE, read_depth},
+                {"width", KEY_BODY, read_width},
+                {"heads", KEY_HEADS, read_heads},
+                {"patch", KEY_PATCH, read_patch},
+                {"width", KEY_FACTOR, read_factor},
+                {"growth", KEY_DENSE, read_growth},
+                {"form", KEY_DENSE, read_form}};
     char *equals = strchr(option, '=');
     if (equals)
         *equals = '\0';
@@ -300,6 +397,26 @@ static sonde_status read_options(sonde_context *context, const entry *e, char *o
     return SONDE_OK;
 }
 
+/* Heads that do not divide the width, patches that do not divide the image. */
+static sonde_status check_parts(sonde_context *context, const entry *e, sonde__shape input,
+                                const sonde__arch_request *request)
+{
+    if ((e->keys & KEY_HEADS) && request->width % request->heads != 0)
+        return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, "heads", -1,
+                              "heads=%d does not divide width=%d", request->heads, request->width);
+    int const patch = request->patch;
+    if ((e->keys & KEY_PATCH) && (input.height % patch != 0 || input.width % patch != 0))
+        return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, "patch", -1,
+                              "patch=%d does not divide images of %d x %d", patch, input.height,
+                              input.width);
+    int const layers = 3 * (request->bottleneck ? 2 : 1);
+    if ((e->keys & KEY_DENSE) && (request->depth < 4 + layers || (request->depth - 4) % layers))
+        return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "depth", -1,
+                              "depth=%d is not 4 more than a multiple of %d", request->depth,
+                              layers);
+    return SONDE_OK;
+}
+
 static sonde_status check_task(sonde_context *context, const entry *e, sonde__shape input,
                                const sonde__arch_request *request)
 {
@@ -309,6 +426,11 @@ static sonde_status check_task(sonde_context *context, const entry *e, sonde__sh
     if (!(request->dropout >= 0 && request->dropout < 1))
         return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "dropout", -1,
                               "dropout %g is not in [0, 1)", request->dropout);
+    if (e->least == 0 && (input.channels != 1 || input.width != 1))
+        return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, e->info.name, -1,
+                              "model %s reads texts; the data are %d x %d with %d channels",
+                              e->info.name, input.height, input.width, input.channels);
+    SONDE_TRY(check_parts(context, e, input, request));
     int const multiple = e->defaults.multiple;
     if (multiple > 1 && (input.height % multiple != 0 || input.width % multiple != 0))
         return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, e->info.name, -1,

@@ -19,6 +19,11 @@ typedef struct sonde__arch_request {
     int cells, channels; /* of a stage; of the first stage */
     int multiple;        /* of which height and width must be; 0: any */
     bool affine;         /* batch norm inside of cells has scale and shift */
+    int width, heads;    /* of transformers and mixers */
+    int patch;           /* height and width of a patch */
+    double factor;       /* of all widths */
+    int growth;          /* channels that a layer of a dense network adds */
+    bool bottleneck;     /* dense networks with bottleneck and compression */
 } sonde__arch_request;
 
 /* Adds the network to `graph` behind its input `x` and returns the logits. */
@@ -38,6 +43,14 @@ sonde__node sonde__arch_resnet(sonde__graph *graph, sonde__node x,
                                const sonde__arch_request *request);
 
 sonde__node sonde__arch_s1(sonde__graph *graph, sonde__node x, const sonde__arch_request *request);
+sonde__node sonde__arch_mobilenet(sonde__graph *graph, sonde__node x,
+                                  const sonde__arch_request *request);
+sonde__node sonde__arch_densenet(sonde__graph *graph, sonde__node x,
+                                 const sonde__arch_request *request);
+sonde__node sonde__arch_vit(sonde__graph *graph, sonde__node x, const sonde__arch_request *request);
+sonde__node sonde__arch_gpt(sonde__graph *graph, sonde__node x, const sonde__arch_request *request);
+sonde__node sonde__arch_mixer(sonde__graph *graph, sonde__node x,
+                              const sonde__arch_request *request);
 sonde__node sonde__arch_nb201(sonde__graph *graph, sonde__node x,
                               const sonde__arch_request *request);
 
