@@ -189,8 +189,10 @@ sonde_status sonde__net_create(sonde_context *context, sonde__graph *graph,
 
 static void free_nodes(sonde__net *net)
 {
-    for (int i = 0; net->nodes && i < net->graph->layer_count; i++)
+    for (int i = 0; net->nodes && i < net->graph->layer_count; i++) {
         sonde__packing_free(net->nodes[i].packing);
+        sonde__free_example_kernels(net, &net->nodes[i]);
+    }
     sonde__free(net->context, net->nodes);
 }
 
@@ -209,6 +211,7 @@ void sonde__net_free(sonde__net *net)
     sonde__free(context, net->running_offsets);
     sonde__free(context, net->arena);
     sonde__free(context, net->scratch);
+    sonde__free(context, net->example_memory);
     sonde__free(context, net->head_weight);
     sonde__free(context, net->head_features);
     sonde__kernels_free(net->kernels);
@@ -335,7 +338,7 @@ sonde_status sonde__net_forward(sonde__net *net, sonde__mode mode, const float *
 }
 
 /* A training plan has reused the memory of its values after this; under study they stay. */
-static sonde_status backward(sonde__net *net, const float *dlogits, unsigned wants)
+sonde_status sonde__net_run_backward(sonde__net *net, const float *dlogits, unsigned wants)
 {
     const sonde__plan *plan = net->current;
     int before = enter(net);
@@ -353,9 +356,9 @@ sonde_status sonde__net_backward(sonde__net *net, const float *dlogits)
         return sonde__fail(net->context, SONDE_ERROR_STATE,
                            "backward must follow a forward pass in a training or study mode");
     bool skips = net->watch.skip_parameters && sonde__mode_studies(net->current->mode);
-    return backward(net, dlogits,
-                    (skips ? 0 : SONDE__SERVES_GRADIENTS) |
-                        (net->input_gradient ? SONDE__SERVES_INPUT : 0));
+    return sonde__net_run_backward(net, dlogits,
+                                   (skips ? 0 : SONDE__SERVES_GRADIENTS) |
+                                       (net->input_gradient ? SONDE__SERVES_INPUT : 0));
 }
 
 void sonde__net_want_input_gradient(sonde__net *net, float *gradient)
@@ -542,7 +545,8 @@ void sonde__net_weights_changed(sonde__net *net)
 
 size_t sonde__net_memory(const sonde__net *net)
 {
-    return (net->arena_floats + 2 * net->count + net->running_count + net->head_floats) *
+    return (net->arena_floats + 2 * net->count + net->running_count + net->head_floats +
+            net->example_floats) *
                sizeof(float) +
            net->scratch_bytes;
 }

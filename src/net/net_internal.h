@@ -31,6 +31,8 @@ typedef struct sonde__node_info {
     bool absorbed;          /* its value is never stored */
     sonde__product product; /* CONV, LINEAR; batches are filled in by a plan */
     sonde__packing *packing;
+    sonde__kernel **example_kernels; /* of example_norms.c: one a thread, or NULL */
+    size_t example_floats;           /* of the weight that they write */
 } sonde__node_info;
 
 typedef enum sonde__kind {
@@ -132,8 +134,10 @@ struct sonde__net {
     uint64_t step;
     float *input_gradient;
     sonde__watch watch;
-    unsigned wants; /* of the running pass: SONDE__SERVES_... */
-    double *norms;  /* of the running pass, parameters x batch */
+    unsigned wants;        /* of the running pass: SONDE__SERVES_... */
+    double *norms;         /* of the running pass, parameters x batch */
+    float *example_memory; /* of example_norms.c */
+    size_t example_floats;
     float *head_weight, *head_features;
     size_t head_floats;
     bool head_current;
@@ -191,6 +195,13 @@ void sonde__plan_free(sonde_context *context, sonde__plan *plan);
 sonde_status sonde__plan_place(sonde_context *context, sonde__plan *plan);
 /* Points every command at its memory. */
 sonde_status sonde__plan_bind(sonde__net *net, sonde__plan *plan);
+
+/* net.c: the backward part of the last forward's plan, for what `wants` says. */
+sonde_status sonde__net_run_backward(sonde__net *net, const float *dlogits, unsigned wants);
+
+/* example_norms.c */
+sonde_status sonde__run_product_norms(sonde__net *net, const sonde__command *command);
+void sonde__free_example_kernels(sonde__net *net, sonde__node_info *node);
 
 /* command.c: how commands run. */
 sonde_status sonde__run_show_value(sonde__net *net, const sonde__command *command);

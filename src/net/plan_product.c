@@ -117,12 +117,29 @@ static void show_gradient(sonde__builder *b, int index, int dy)
     sonde__append(b, &command);
 }
 
+static void append_norms(sonde__builder *b, int index, int dy)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    sonde__command command = sonde__command_of(SONDE__KIND_CONV_WEIGHT, sonde__run_product_norms);
+    if (b->plan->mode != SONDE__STUDY_EVAL)
+        return;
+    b->serves = SONDE__SERVES_NORMS;
+    command.layer = sonde__core_of(b, index);
+    command.in = input_form(b, stage);
+    command.in.batch = b->plan->batch;
+    command.out = sonde__form_of(b, stage->anchor);
+    command.buffers[SONDE__X] = b->sources[index];
+    command.buffers[SONDE__DY] = dy;
+    sonde__append(b, &command);
+}
+
 void sonde__write_product_backward(sonde__builder *b, int index)
 {
     const sonde__stage *stage = &b->net->stages[index];
     sonde__form form = input_form(b, stage);
     int dy = sonde__take_masked(b, stage);
     show_gradient(b, index, dy);
+    append_norms(b, index, dy);
     b->serves = SONDE__SERVES_GRADIENTS;
     append_product(b, stage->core, SONDE__BACKWARD_WEIGHT, b->sources[index], dy);
     if (!b->needs[stage->input])
