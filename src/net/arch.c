@@ -426,7 +426,7 @@ static sonde_status check_task(sonde_context *context, const entry *e, sonde__sh
     if (!(request->dropout >= 0 && request->dropout < 1))
         return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "dropout", -1,
                               "dropout %g is not in [0, 1)", request->dropout);
-    if (e->least == 0 && (input.channels != 1 || input.width != 1))
+    if (e->least == 0 && (input.channels != 1 || (input.height != 1 && input.width != 1)))
         return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, e->info.name, -1,
                               "model %s reads texts; the data are %d x %d with %d channels",
                               e->info.name, input.height, input.width, input.channels);

@@ -28,6 +28,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import architectures
+
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -73,7 +75,7 @@ class Case:
     def __init__(self, file, name, batch, shape, mode="train", scale=1.0, offset=0.0,
                  tolerance=None):
         self.lines, self.file, self.name, self.mode = [], file, name, mode
-        self.seed, self.quiet = 1, False
+        self.seed, self.quiet, self.kept = 1, False, KEPT
         self.parameters, self.buffers, self.settings = {}, {}, {}
         self.batch, self.shape = batch, shape
         self.lines += ["case " + name, "batch %d" % batch, "mode " + mode,
@@ -248,7 +250,8 @@ class Case:
 
     def expect(self, name, value, number_format="%.9g"):
         v = value.detach().reshape(-1).numpy()
-        stride = 1 if len(v) <= 2 * KEPT else next_prime(len(v) // KEPT)
+        most = getattr(self, "kept", KEPT)
+        stride = 1 if len(v) <= 2 * most else next_prime(len(v) // most)
         kept = v[::stride]
         self.lines.append("expect %s %d %d %.9g %d" % (
             name, len(v), stride, np.abs(v).max(), len(kept)))
@@ -615,6 +618,39 @@ def networks():
     f.write()
 
 
+def named_architectures():
+    f = File("architecture")
+    rows = (("mobilenetv2:width=0.25", (3, 16, 16), 10, architectures.MobileNetV2(0.25, 10)),
+            ("densenet:depth=10,growth=5", (3, 8, 8), 4, architectures.DenseNet(10, 5, False, 4)),
+            ("densenet:depth=16,growth=4,form=bc", (3, 8, 8), 4,
+             architectures.DenseNet(16, 4, True, 4)),
+            ("vit-tiny:depth=2,width=24,heads=3", (3, 12, 12), 5,
+             architectures.Vit(12, 4, 24, 2, 3, 5)),
+            ("mlp-mixer:depth=2,width=20", (3, 12, 12), 5, architectures.Mixer(12, 4, 20, 2, 5)),
+            ("gpt-tiny:depth=2,width=16,heads=2", (1, 7, 1), 255,
+             architectures.Gpt(255, 7, 16, 2, 2)))
+    for spec, shape, classes, net in rows:
+        ids = spec.startswith("gpt")
+        c = Case(f, spec.split(":")[0], 3, shape, scale=128.0 if ids else 1.0,
+                 offset=127.0 if ids else 0.0, tolerance=1e-4)
+        c.lines.append("arch %s %d" % (spec, classes))
+        c.kept = 12
+        for name, value in list(net.named_parameters()):
+            scale = name.endswith("weight") and value.dim() == 1
+            v = c.parameter(name, tuple(value.shape), 16 if value.dim() < 2 else value[0].numel(),
+                            1.0 if scale else 0.0)
+            value.data = v.detach()
+            c.parameters[name] = value
+        for name, value in net.named_buffers():
+            if "running" in name:
+                value.data = c.buffer(name, tuple(value.shape), 0.5, 1.0 if "var" in name else 0.0)
+                c.buffers[name] = value
+        y = net.train()(c.input)
+        c.nodes.append(y)
+        c.end()
+    f.write()
+
+
 def trajectory():
     """Three SGD steps of the small residual network, as torch.optim.SGD takes them."""
     f = File("trajectory")
@@ -689,7 +725,7 @@ def losses():
 
 if __name__ == "__main__":
     for make in (convolutions, linears, norms, activations, pools, shapes, tokens, embeddings,
-                 networks, trajectory, losses):
+                 networks, named_architectures, trajectory, losses):
         make()
     total = sum(os.path.getsize(os.path.join(HERE, n)) for n in os.listdir(HERE))
     print("%d bytes in %s" % (total, HERE), file=sys.stderr)

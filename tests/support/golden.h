@@ -12,7 +12,7 @@
 #include "net/arch.h"
 #include "net/graph.h"
 
-enum { GOLDEN_LAYERS = 32, GOLDEN_TENSORS = 128, GOLDEN_NAME = 64, GOLDEN_LINE = 160 };
+enum { GOLDEN_LAYERS = 32, GOLDEN_TENSORS = 320, GOLDEN_NAME = 64, GOLDEN_LINE = 160 };
 
 typedef struct golden_setting {
     char tensor[GOLDEN_NAME];

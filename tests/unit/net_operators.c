@@ -310,6 +310,7 @@ static void test_whole_networks_match_the_recorded_values(void **state)
     (void)state;
     check_file("network", 2, false);
     check_file("network", 1, true);
+    check_file("architecture", 1, false);
 }
 
 /* make_nb201.py: by zero-cost-nas' own code. */
