@@ -117,6 +117,42 @@ def passes():
     f.write()
 
 
+def without_norm(net, text, cells, channels, classes):
+    """As get_prunable_copy: the network built without batch norm, and weights copied by name."""
+    from foresight.models import nasbench2
+    made = nasbench2.get_model_from_arch_str(text, classes, use_bn=False, init_channels=channels)
+    mask = nasbench2.gen_searchcell_mask_from_arch_str(text)
+    for stage in (1, 2, 3):
+        width = channels << (stage - 1)
+        setattr(made, "stack_cell%d" % stage, nn.Sequential(*[
+            nasbench2.SearchCell(width, width, 1, False, False, use_bn=False, keep_mask=mask)
+            for _ in range(cells)]))
+    made.load_state_dict(net.state_dict(), strict=False)
+    return made.double().train()
+
+
+def synflow(net):
+    from foresight.pruners.measures import synflow as module
+    scores = module.compute_synflow_per_weight(net, torch.ones((2,) + SHAPE), None, "param")
+    return torch.stack([s.sum() for s in scores]).sum().reshape(1)
+
+
+def synflows():
+    from foresight.pruners import predictive
+    f = File("synflow")
+    f.lines = ["# made by make_nb201.py with zero-cost-nas and PyTorch %s" % torch.__version__]
+    for name, text in CELLS.items():
+        spec = "nb201:%d,cells=1,channels=4" % official().index(text)
+        net = network(text, 1, 4, 5, False)
+        case = Recorded(f, name, spec, net, 1, 5)
+        case.finish_settings()
+        case.expect("zero_cost_nas", synflow(without_norm(net, text, 1, 4, 5)), "%.17g")
+        case.expect("naslib", synflow(predictive.copynet(net, False)), "%.17g")
+        case.expect("with_batch_norm", synflow(predictive.copynet(net, True)), "%.17g")
+        f.lines += case.lines + ["end"]
+    f.write()
+
+
 _order = []
 
 
@@ -136,3 +172,4 @@ def official():
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
     passes()
+    synflows()
