@@ -8,9 +8,10 @@
 #include "cli/verb.h"
 
 static const sonde__verb *const verbs[] = {
-    &sonde__verb_show,    &sonde__verb_spectrum, &sonde__verb_keep,   &sonde__verb_diff,
-    &sonde__verb_convert, &sonde__verb_train,    &sonde__verb_resume, &sonde__verb_report,
-    &sonde__verb_demo,    &sonde__verb_data,     &sonde__verb_models,
+    &sonde__verb_show,   &sonde__verb_spectrum, &sonde__verb_keep,  &sonde__verb_tpv,
+    &sonde__verb_diff,   &sonde__verb_convert,  &sonde__verb_train, &sonde__verb_resume,
+    &sonde__verb_report, &sonde__verb_demo,     &sonde__verb_data,  &sonde__verb_models,
+    &sonde__verb_score,
 };
 
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
@@ -149,7 +150,7 @@ static int call_verb(const sonde__verb *verb, int count, char **arguments)
     } else if (status != SONDE_OK) {
         sonde__cli_fail(call.context);
         exit_status = status == SONDE_ERROR_MEMORY ? SONDE__EXIT_FAILED : SONDE__EXIT_USAGE;
-    } else if (verb->positional && !call.positional) {
+    } else if (verb->positional && !verb->optional && !call.positional) {
         exit_status = sonde__cli_usage("which %s? write sonde %s", verb->positional, verb->usage);
     } else if (call.positional_count < verb->least) {
         exit_status =

@@ -20,6 +20,19 @@ typedef struct sonde__score_values {
     int64_t batch, repeat, classes, sample, top;
 } sonde__score_values;
 
+/* What names a subject beside the run's configuration (cli/subject.h). */
+typedef struct sonde__subject_words {
+    int64_t epoch; /* -1: not given */
+    const char *weights, *mean, *std;
+} sonde__subject_words;
+
+typedef struct sonde__tpv_values {
+    sonde__subject_words subject;
+    const char *noise, *convention;
+    int64_t train_inputs, test_inputs, draws;
+    bool exact, empirical;
+} sonde__tpv_values;
+
 /* Values of all verbs' own options; each verb lists those it takes. */
 typedef struct sonde__values {
     const char *run, *output, *folder;
@@ -27,6 +40,7 @@ typedef struct sonde__values {
     int64_t epochs, threads, memory;
     bool json, quiet, all, fast, spectra, held, force;
     sonde__score_values score; /* of `sonde score` */
+    sonde__tpv_values tpv;     /* of `sonde tpv` and `sonde probe` */
 } sonde__values;
 
 typedef struct sonde__call {
@@ -49,6 +63,7 @@ typedef struct sonde__verb {
     bool measures;                      /* takes of it what names a subject (run/subject.h) */
     const char *const *without;         /* fields that it does not take; ends with NULL; or NULL */
     const char *positional;             /* "RUN", or NULL */
+    bool optional;                      /* the positional may be missing */
     int least, most;                    /* positionals wanted; 0 means 1 */
     void (*prepare)(sonde__call *call); /* own defaults before parsing; may be NULL */
     int (*run)(sonde__call *call);
@@ -56,7 +71,8 @@ typedef struct sonde__verb {
 
 extern const sonde__verb sonde__verb_train, sonde__verb_resume, sonde__verb_show,
     sonde__verb_report, sonde__verb_demo, sonde__verb_data, sonde__verb_models,
-    sonde__verb_spectrum, sonde__verb_keep, sonde__verb_diff, sonde__verb_convert;
+    sonde__verb_spectrum, sonde__verb_keep, sonde__verb_tpv, sonde__verb_diff, sonde__verb_convert,
+    sonde__verb_score;
 
 /* The i-th verb, or NULL past the end. */
 const sonde__verb *sonde__verb_at(int index);
