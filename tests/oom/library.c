@@ -315,6 +315,139 @@ static sonde_status survey(sonde_context *context, void *argument)
     return status;
 }
 
+/* --- gradient signals -------------------------------------------------------------------------- */
+
+static sonde_matrix square(size_t rows, size_t cols)
+{
+    return (sonde_matrix){weights, SONDE_F32, rows, cols, 0};
+}
+
+static sonde_status test_prediction_variance(sonde_context *context, void *argument)
+{
+    (void)argument;
+    sonde_example_layer layer;
+    sonde_example_layer_init(&layer);
+    layer.x = square(6, 20);
+    layer.dy = square(6, 3);
+    layer.rows = 2;
+    double norms[3];
+    sonde_tpv_trace *trace = NULL;
+    sonde_estimate total;
+    sonde_score error;
+    const sonde_matrix a = square(4, 7), b = {weights + 1, SONDE_F32, 4, 7, 0};
+    sonde_status status = sonde_example_norms(context, &layer, norms, NULL);
+    if (status == SONDE_OK)
+        status = sonde_tpv_trace_create(context, 1, NULL, &trace);
+    if (status == SONDE_OK)
+        status = sonde_tpv_trace_add(trace, norms, 3);
+    if (status == SONDE_OK)
+        status = sonde_tpv_trace_read(trace, &total, NULL);
+    sonde_tpv_trace_free(trace);
+    if (status == SONDE_OK)
+        status = sonde_tpv_empirical(context, &a, &b, SONDE_TPV_SUM_OUTPUTS, NULL, &total);
+    if (status == SONDE_OK)
+        status = sonde_tpv_first_order(context, &a, &b, &error);
+    return status;
+}
+
+static sonde_status label_noise(sonde_context *context, void *argument)
+{
+    const sonde_matrix *const train = argument, test = square(5, train->cols);
+    sonde_tpv_label_report report;
+    return sonde_tpv_label_noise(context, train, &test, NULL, &report);
+}
+
+static sonde_status proxies(sonde_context *context, void *argument)
+{
+    (void)argument;
+    const sonde_matrix jacobian = square(BATCH, 40), other = {weights + 7, SONDE_F32, BATCH, 40, 0};
+    const double variances[] = {1};
+    const sonde_proxy_layer layer = {jacobian, other, other, {0}};
+    sonde_proxy_sums sums = {0};
+    sonde_score score;
+    sonde_nwot *nwot = NULL;
+    sonde_status status = sonde_proxy_add_layer(context, &layer, &sums);
+    if (status == SONDE_OK)
+        status = sonde_proxy_add_fisher(context, &jacobian, 9, &sums);
+    if (status == SONDE_OK)
+        status = sonde_jacob_cov(context, &jacobian, &score);
+    if (status == SONDE_OK)
+        status = sonde_epe_nas(context, &jacobian, labels, CLASSES, &score);
+    if (status == SONDE_OK)
+        status = sonde_zen(context, &jacobian, &other, variances, 1, &score);
+    if (status == SONDE_OK)
+        status = sonde_nwot_create(context, BATCH, &nwot);
+    if (status == SONDE_OK)
+        status = sonde_nwot_add(nwot, weights, 40, 40);
+    if (status == SONDE_OK)
+        status = sonde_nwot_score(nwot, &score);
+    if (status == SONDE_ERROR_MEMORY && nwot)
+        status = sonde_nwot_score(nwot, &score); /* memory is there again */
+    sonde_nwot_free(nwot);
+    return status;
+}
+
+static sonde_status distillation(sonde_context *context, void *argument)
+{
+    (void)argument;
+    const sonde_matrix teacher = square(BATCH, 40),
+                       student = {weights + 7, SONDE_F32, BATCH, 40, 0};
+    sonde_score score;
+    sonde_status status = sonde_diswot_semantic(context, &teacher, &student, &score);
+    for (int mode = 0; mode < 2 && status == SONDE_OK; mode++)
+        status =
+            sonde_diswot_relation(context, (sonde_diswot_mode)mode, &teacher, &student, &score);
+    if (status == SONDE_OK)
+        status = sonde_diswot_channels(context, 2, &teacher, &student, &score);
+    return status;
+}
+
+static sonde_status choice(sonde_context *context, void *argument)
+{
+    (void)argument;
+    sonde_score scores[8], votes[4];
+    double x[8], y[8], ranks[4];
+    size_t order[4];
+    sonde_agreement agreement;
+    for (int i = 0; i < 8; i++) {
+        scores[i] = (sonde_score){i % 3, 0, SONDE_HIGHER_IS_BETTER, SONDE_VALID};
+        x[i] = i, y[i] = i % 5;
+    }
+    sonde_status status = sonde_choose_rank(context, scores, 4, order, ranks);
+    if (status == SONDE_OK)
+        status = sonde_choose_vote(context, scores, 2, 4, votes);
+    if (status == SONDE_OK)
+        status = sonde_choose_agreement(context, x, y, 8, &agreement);
+    return status;
+}
+
+static sonde_status importances_and_cut(sonde_context *context, void *argument)
+{
+    (void)argument;
+    const sonde_importance_layer layer = {weights, weights + 100, NULL, NULL, 6, 4, 3};
+    double scores[6] = {0};
+    sonde_cut_unit units[6];
+    float single[72];
+    bool keep_unit[6], keep_weight[72];
+    sonde_cut_report report;
+    const sonde_criterion criteria[] = {SONDE_CRITERION_JBR, SONDE_CRITERION_FPGM,
+                                        SONDE_CRITERION_WHC};
+    sonde_status status = SONDE_OK;
+    for (int i = 0; i < 3 && status == SONDE_OK; i++)
+        status = sonde_importance_add(context, criteria[i], SONDE_SIDE_OUTPUTS, &layer, scores);
+    for (size_t i = 0; i < 6; i++)
+        units[i] = (sonde_cut_unit){scores[i], 1, i % 2};
+    if (status == SONDE_OK)
+        status = sonde_cut(context, units, 6, NULL, keep_unit, &report);
+    if (status == SONDE_OK)
+        status = sonde_importance_weights(context, SONDE_CRITERION_SNIP, weights, weights + 100, 72,
+                                          single);
+    const sonde_cut_weights_layer cut = {single, keep_weight, 72};
+    if (status == SONDE_OK)
+        status = sonde_cut_weights(context, &cut, 1, NULL, &report);
+    return status;
+}
+
 /* --- the tests --------------------------------------------------------------------------------- */
 
 static void head_gradient(void **state)
@@ -378,6 +511,19 @@ static void surveys(void **state)
         assert_true(failing_run(survey, &fast[i]) > 5);
 }
 
+static void gradient_signals(void **state)
+{
+    (void)state;
+    sonde_matrix trains[] = {square(4, 30), square(30, 4)};
+    assert_true(failing_run(test_prediction_variance, NULL) > 5);
+    for (int i = 0; i < 2; i++)
+        assert_true(failing_run(label_noise, &trains[i]) > 5);
+    assert_true(failing_run(proxies, NULL) > 10);
+    assert_true(failing_run(distillation, NULL) > 5);
+    assert_true(failing_run(choice, NULL) > 3);
+    assert_true(failing_run(importances_and_cut, NULL) > 3);
+}
+
 static int begin(void **state)
 {
     return fill(state) || folder_make(state);
@@ -389,7 +535,7 @@ int main(void)
         cmocka_unit_test(head_gradient), cmocka_unit_test(keep_choice),
         cmocka_unit_test(one_spectrum),  cmocka_unit_test(mastery_of_dense_and_sparse_ids),
         cmocka_unit_test(a_steered_run), cmocka_unit_test(model_files),
-        cmocka_unit_test(surveys),
+        cmocka_unit_test(surveys),       cmocka_unit_test(gradient_signals),
     };
     return cmocka_run_group_tests(tests, begin, folder_remove);
 }
