@@ -72,7 +72,7 @@ int sonde__cli_check_config(sonde__call *call)
 /* ---- the run --------------------------------------------------------------------------------- */
 
 /* "runs/strokes-cnn-20261121-220000", with a number behind it when that is taken. */
-static void default_folder(const sonde__config *config, char *folder, size_t size)
+void sonde__cli_default_folder(const sonde__config *config, char *folder, size_t size)
 {
     char model[64], stamp[32];
     const time_t now = time(NULL);
@@ -156,7 +156,7 @@ static int run_train(sonde__call *call)
     if (exit_status != SONDE__EXIT_DONE)
         return exit_status;
     if (!call->values.run) {
-        default_folder(&call->config, folder, sizeof folder);
+        sonde__cli_default_folder(&call->config, folder, sizeof folder);
         call->values.run = folder;
     } else if (strlen(call->values.run) >= sizeof folder - 64) {
         return sonde__cli_usage("--run is %zu bytes long; name a shorter path",

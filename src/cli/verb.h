@@ -33,6 +33,13 @@ typedef struct sonde__tpv_values {
     bool exact, empirical;
 } sonde__tpv_values;
 
+typedef struct sonde__prune_values {
+    sonde__subject_words subject;
+    const char *out, *plan, *by, *ratio, *confidence, *lr;
+    int64_t iterations, least, batches, batch, re_estimate, fine_tune;
+    bool per_layer, normalise, speed;
+} sonde__prune_values;
+
 /* Values of all verbs' own options; each verb lists those it takes. */
 typedef struct sonde__values {
     const char *run, *output, *folder;
@@ -41,6 +48,7 @@ typedef struct sonde__values {
     bool json, quiet, all, fast, spectra, held, force;
     sonde__score_values score; /* of `sonde score` */
     sonde__tpv_values tpv;     /* of `sonde tpv` and `sonde probe` */
+    sonde__prune_values prune; /* of `sonde prune` */
 } sonde__values;
 
 typedef struct sonde__call {
@@ -72,7 +80,7 @@ typedef struct sonde__verb {
 extern const sonde__verb sonde__verb_train, sonde__verb_resume, sonde__verb_show,
     sonde__verb_report, sonde__verb_demo, sonde__verb_data, sonde__verb_models,
     sonde__verb_spectrum, sonde__verb_keep, sonde__verb_tpv, sonde__verb_diff, sonde__verb_convert,
-    sonde__verb_score;
+    sonde__verb_score, sonde__verb_prune;
 
 /* The i-th verb, or NULL past the end. */
 const sonde__verb *sonde__verb_at(int index);
@@ -96,6 +104,8 @@ void sonde__print_layers(FILE *to, const sonde__record *record);
 /* json.c: the object that --json prints. */
 sonde_status sonde__json_run(sonde_context *context, FILE *to, const sonde__record *record);
 
+/* cli_train.c: where a run goes that nobody gave a folder. */
+void sonde__cli_default_folder(const sonde__config *config, char *folder, size_t size);
 /* cli_train.c: trains or resumes and tells the result; `resume`: the run in `folder` goes on. */
 int sonde__cli_train_into(sonde__call *call, const char *folder, bool resume);
 /* Data set and model are known names, and the configuration is sound. */

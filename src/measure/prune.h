@@ -70,20 +70,17 @@ sonde_status sonde__prune_channels(sonde__net *whole, const sonde__channels *cha
                                    const sonde__prune_options *options,
                                    sonde__prune_result *result);
 
+/* Which parameters hold single weights that may go: those of convolutions and linear layers. */
+bool sonde__prune_is_weight(const sonde__parameter *parameter);
 /*
- * Sets single weights of convolutions and linear layers to zero. `keep` holds one flag for every
- * weight in the order of the plain parameters; a NULL pointer stands for parameters that are not
- * weights. Lists are the caller's, one a parameter.
+ * Sets single weights to zero, in `net`, which must have options.study. keep[p] has room for a flag
+ * for every weight of parameter p (row-major), and is filled; it is NULL for parameters that are to
+ * stay as they are.
  */
 sonde_status sonde__prune_weights(sonde_context *context, sonde__net *net,
                                   const sonde__prune_examples *examples,
                                   const sonde__prune_options *options, bool *const *keep,
                                   sonde__prune_report *report);
-/* Zeroes what `keep` says, in the network. */
-sonde_status sonde__prune_apply_masks(sonde_context *context, sonde__net *net,
-                                      const bool *const *keep);
-/* Which parameters sonde__prune_weights looks at. */
-bool sonde__prune_is_weight(const sonde__parameter *parameter);
 
 /* Running statistics from `batches` mini-batches in training mode (momentum 0.1 a batch, on what they
  * were before), without dropout. The network needs options.study. */

@@ -29,14 +29,9 @@ void sonde__tpv_report_free(sonde__tpv_report *report)
 
 /* ---- cost ------------------------------------------------------------------------------------ */
 
-static double all_inputs(const sonde__tpv_work *work)
-{
-    return (double)work->parts[0]->n + (work->parts[1] ? (double)work->parts[1]->n : 0);
-}
-
 double sonde__tpv_cost(const sonde__tpv_work *work, const sonde__tpv_plan *plan)
 {
-    const double step = 1 + SONDE__TPV_BACKWARD_COST, inputs = all_inputs(work);
+    const double step = 1 + SONDE__TPV_BACKWARD_COST, inputs = sonde__tpv_work_inputs(work);
     const double runs = (double)plan->runs;
     if (plan->kind == SONDE__TPV_SGD)
         return (double)plan->steps * (double)plan->batch * step +
@@ -54,9 +49,9 @@ static bool is_empirical(const sonde__tpv_options *options, const sonde__tpv_pla
 static double total_cost(const sonde__tpv_work *work)
 {
     const sonde__tpv_options *options = work->options;
-    const int draws = sonde__tpv_draws(options, work->outputs);
+    const int draws = sonde__tpv_draws(work);
     const double turns = draws ? (double)draws : (double)work->outputs;
-    double total = turns * SONDE__TPV_NORMS_COST * all_inputs(work);
+    double total = turns * SONDE__TPV_NORMS_COST * sonde__tpv_work_inputs(work);
     for (int i = 0; i < options->plan_count; i++)
         if (is_empirical(options, &options->plans[i]))
             total += sonde__tpv_cost(work, &options->plans[i]);
@@ -93,7 +88,7 @@ static sonde_status run_plan(sonde__tpv_work *work, int index, sonde__tpv_report
 static sonde_status measure(sonde__tpv_work *work, sonde__tpv_report *report)
 {
     work->total = total_cost(work);
-    report->draws = sonde__tpv_draws(work->options, work->outputs);
+    report->draws = sonde__tpv_draws(work);
     report->outputs = (int)work->outputs;
     SONDE_TRY(sonde__tpv_traces(work, report));
     for (int i = 0; i < work->options->plan_count; i++)

@@ -59,7 +59,7 @@ int sonde__tpv_largest_batch(const sonde__tpv_plan *plans, int count, int batch)
 typedef struct sonde__tpv_options {
     const sonde__tpv_plan *plans;
     int plan_count;
-    int draws; /* signs an input; 0: the exact sum over outputs; -1: exact for up to 16 outputs */
+    int draws; /* signs an input; 0: the exact sum over outputs; -1: exact where that is cheap, else 2 */
     int batch; /* inputs a pass */
     uint64_t seed;
     bool empirical;                  /* also the empirical forms (label noise is always so) */

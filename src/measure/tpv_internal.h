@@ -29,6 +29,8 @@ enum { SONDE__TPV_BACKWARD_COST = 2, SONDE__TPV_NORMS_COST = 3 };
 sonde_status sonde__tpv_work_open(sonde_context *context, sonde__net *net,
                                   const sonde__tpv_options *options, sonde__tpv_work *work);
 void sonde__tpv_work_close(sonde__tpv_work *work);
+/* Inputs of all parts. */
+double sonde__tpv_work_inputs(const sonde__tpv_work *work);
 /* Adds to what is done, tells the caller; SONDE_ERROR_CANCELLED when it wants to end. */
 sonde_status sonde__tpv_work_step(sonde__tpv_work *work, const char *what, double passes);
 /* A forward pass of inputs [begin, begin + n), filled up to `size` with the first of them. */
@@ -48,8 +50,8 @@ typedef struct sonde__tpv_sink {
     size_t rows;
 } sonde__tpv_sink;
 
-/* Draws that will be used: 0 for the exact sum. */
-int sonde__tpv_draws(const sonde__tpv_options *options, size_t outputs);
+/* Draws that will be used: 0 for the exact sum. The same for all parts. */
+int sonde__tpv_draws(const sonde__tpv_work *work);
 /* One pass over the inputs for all sinks. */
 sonde_status sonde__tpv_squares(sonde__tpv_work *work, const sonde__tpv_inputs *inputs,
                                 const sonde__tpv_sink *sinks, int sink_count);

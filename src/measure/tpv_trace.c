@@ -12,13 +12,20 @@
 
 #include "measure/tpv_internal.h"
 
-enum { EXACT_MOST = 16 };
+/* Two draws: for many inputs their spread hides that of the draws. The exact sum where it is cheap:
+ * few outputs, and multiply-adds of some ten seconds on one core. */
+enum { EXACT_MOST = 16, DRAWS = 2 };
+static const double exact_work = 3e11;
 
-int sonde__tpv_draws(const sonde__tpv_options *options, size_t outputs)
+int sonde__tpv_draws(const sonde__tpv_work *work)
 {
+    const sonde__tpv_options *options = work->options;
     if (options->draws >= 0)
         return options->draws;
-    return outputs <= EXACT_MOST ? 0 : 4;
+    const double flops = sonde__graph_flops(sonde__net_graph(work->net));
+    const double passes = (double)work->outputs * SONDE__TPV_NORMS_COST;
+    const bool cheap = flops * passes * sonde__tpv_work_inputs(work) <= exact_work;
+    return work->outputs <= EXACT_MOST && cheap ? 0 : DRAWS;
 }
 
 /* ---- one pass -------------------------------------------------------------------------------- */
@@ -46,7 +53,7 @@ static sonde_status make_pass(sonde__tpv_work *work, const sonde__tpv_inputs *in
 {
     const size_t whole = (size_t)work->options->batch;
     *p = (pass){.work = work, .inputs = inputs};
-    p->draws = sonde__tpv_draws(work->options, work->outputs);
+    p->draws = sonde__tpv_draws(work);
     p->size = whole < inputs->n ? whole : inputs->n;
     p->parameters = (size_t)sonde__net_parameter_count(work->net);
     const size_t squares = p->size * sizeof(double);
@@ -133,9 +140,11 @@ sonde_status sonde__measure_tpv_trace(sonde_context *context, sonde__net *net,
     int *row = sonde__alloc_zero(context, (size_t)count, sizeof *row); /* all in one */
     sonde_status status = row ? SONDE_OK : SONDE_ERROR_MEMORY;
     SONDE_TRY(status);
+    memset(&work, 0, sizeof work);
     status = sonde__tpv_work_open(context, net, options, &work);
     if (status == SONDE_OK)
         status = sonde_tpv_trace_create(context, 1, NULL, &sums);
+    work.parts[0] = inputs;
     const sonde__tpv_sink sink = {sums, row, 1};
     if (status == SONDE_OK)
         status = sonde__tpv_squares(&work, inputs, &sink, 1);

@@ -31,6 +31,11 @@ void sonde__tpv_work_close(sonde__tpv_work *work)
     memset(work, 0, sizeof *work);
 }
 
+double sonde__tpv_work_inputs(const sonde__tpv_work *work)
+{
+    return (double)work->parts[0]->n + (work->parts[1] ? (double)work->parts[1]->n : 0);
+}
+
 sonde_status sonde__tpv_work_step(sonde__tpv_work *work, const char *what, double passes)
 {
     const sonde__tpv_options *options = work->options;

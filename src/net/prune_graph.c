@@ -247,3 +247,38 @@ sonde_status sonde__prune_graph(const sonde__channels *channels, const bool *kep
     *pruned = made;
     return SONDE_OK;
 }
+
+/* --- copies ------------------------------------------------------------------------------------- */
+
+static sonde_status copy_all(const sonde__channels *channels, const bool *all,
+                             const sonde__net *net, const sonde__net_options *options,
+                             sonde__net **copy)
+{
+    sonde__graph *graph = NULL;
+    sonde__net *made = NULL;
+    SONDE_TRY(sonde__prune_graph(channels, all, &graph));
+    SONDE_TRY(sonde__net_create(channels->context, graph, options, &made));
+    const sonde_status status = sonde__prune_parameters(channels, all, net, made);
+    if (status != SONDE_OK) {
+        sonde__net_free(made);
+        return status;
+    }
+    *copy = made;
+    return SONDE_OK;
+}
+
+sonde_status sonde__net_copy(sonde_context *context, const sonde__net *net,
+                             const sonde__net_options *options, sonde__net **copy)
+{
+    sonde__channels channels;
+    SONDE_TRY(sonde__channels_find(context, sonde__net_graph(net), &channels));
+    bool *all = sonde__alloc(context, (size_t)channels.unit_count, sizeof *all);
+    sonde_status status = all ? SONDE_OK : SONDE_ERROR_MEMORY;
+    for (int u = 0; u < channels.unit_count && all; u++)
+        all[u] = true;
+    if (status == SONDE_OK)
+        status = copy_all(&channels, all, net, options, copy);
+    sonde__free(context, all);
+    sonde__channels_free(&channels);
+    return status;
+}

@@ -40,4 +40,8 @@ void sonde__slice_copy(const sonde__slice *slice, const float *whole, float *par
 sonde_status sonde__prune_parameters(const sonde__channels *channels, const bool *kept,
                                      const sonde__net *whole, sonde__net *part);
 
+/* Another network with the same graph, parameters and buffers. */
+sonde_status sonde__net_copy(sonde_context *context, const sonde__net *net,
+                             const sonde__net_options *options, sonde__net **copy);
+
 #endif
