@@ -27,8 +27,8 @@ done
 "$prefix/bin/sonde" --version > /dev/null || fail "the installed command does not run"
 
 # Away from the tree: no header can be found beside them.
-cp "$SONDE_SOURCE"/examples/{own_loop,model_spectra}.c "$SONDE_SOURCE/tests/install/open_model.c" \
-    "$scratch"
+cp "$SONDE_SOURCE"/examples/{own_loop,model_spectra,cut_channels}.c \
+    "$SONDE_SOURCE/tests/install/open_model.c" "$scratch"
 warnings=(-std=c11 -Wall -Wextra -pedantic -Werror)
 
 export PKG_CONFIG_PATH=$libdir/pkgconfig
@@ -38,7 +38,7 @@ read -r -a shared < <(pkg-config --libs sonde)
 read -r -a static < <(pkg-config --libs --static sonde)
 static=("${static[@]/#-lsonde/-l:libsonde.a}")
 
-for program in own_loop model_spectra open_model; do
+for program in own_loop model_spectra cut_channels open_model; do
     "$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$scratch/$program.c" \
         -o "$scratch/$program-shared" "${shared[@]}" -Wl,-rpath,"$libdir" -lm
     "$CC" "${warnings[@]}" "${flags[@]}" "${cflags[@]}" "$scratch/$program.c" \
@@ -51,7 +51,7 @@ cmake_minimum_required(VERSION 3.20)
 project(own_loop LANGUAGES C CXX)
 find_package(sonde 0.1 REQUIRED CONFIG)
 foreach(kind sonde sonde_static)
-    foreach(program own_loop model_spectra open_model)
+    foreach(program own_loop model_spectra cut_channels open_model)
         add_executable(${program}_${kind} ../${program}.c)
         target_link_libraries(${program}_${kind} PRIVATE sonde::${kind} m)
     endforeach()
@@ -69,7 +69,9 @@ int main()
     if (sonde_context_create(nullptr, &context) != SONDE_OK) {
         return 1;
     }
-    const bool same = std::strcmp(sonde_version(), "0.1.0") == 0;
+    const bool same = std::strcmp(sonde_version(), "0.1.0") == 0 &&
+                      std::strcmp(sonde_proxy_name(SONDE_PROXY_SNIP), "snip") == 0 &&
+                      sonde_criterion_reads(SONDE_CRITERION_GRASP) == SONDE_NEEDS_HESSIAN;
     sonde_context_free(context);
     return same ? 0 : 2;
 }
@@ -136,3 +138,8 @@ status=0
 "$scratch/model_spectra-shared" "$scratch/missing" 2> "$scratch/missing.err" || status=$?
 [ "$status" = 1 ] && grep -q 'missing.*No such file' "$scratch/missing.err" ||
     fail "model_spectra: a missing file ends with $status: $(cat "$scratch/missing.err")"
+
+same cut_channels layers.safetensors 0.5
+for line in 'fc.weight  10 of 20 stay:\( [0-9]*\)\{10\}' '10 of 20 units go, .*'; do
+    grep -qx "$line" "$scratch/cut_channels-shared.out" || fail "cut_channels does not say: $line"
+done
