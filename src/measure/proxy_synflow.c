@@ -30,10 +30,10 @@ static int64_t largest_exponent(const sonde__exact *exact, int parameters)
     int64_t most = INT64_MIN;
     for (int i = 0; i < parameters; i++) {
         const sonde__exact_tensor gradient = sonde__exact_gradient(exact, i);
-        const double *weights = sonde__exact_parameter(exact, i);
+        const float *weights = sonde__exact_parameter(exact, i);
         double top = 0;
         for (size_t k = 0; k < gradient.count; k++)
-            top = fmax(top, fabs(gradient.values[k] * weights[k]));
+            top = fmax(top, fabs(gradient.values[k] * (double)weights[k]));
         int exponent = 0;
         frexp(top, &exponent);
         if (top > 0 && gradient.exponent + exponent > most)
@@ -46,11 +46,11 @@ static void write_scores(const sonde__exact *exact, const sonde__net *net, int i
                          int64_t exponent, float *scores)
 {
     const sonde__exact_tensor gradient = sonde__exact_gradient(exact, index);
-    const double *weights = sonde__exact_parameter(exact, index);
+    const float *weights = sonde__exact_parameter(exact, index);
     for (size_t k = 0; k < sonde__net_parameter(net, index)->elements; k++) {
         sonde__scaled score = {0, gradient.exponent - exponent};
         if (gradient.values)
-            score.mantissa = fabs(gradient.values[k] * weights[k]);
+            score.mantissa = fabs(gradient.values[k] * (double)weights[k]);
         scores[k] = (float)sonde__scaled_value(score);
     }
 }
@@ -80,6 +80,7 @@ sonde_status sonde__measure_synflow(sonde_context *context, sonde__net *net,
     const sonde__exact_options options = {
         .batch = 1,
         .absolute = true,
+        .gradients = scores != NULL,
         .norm = with_batch_norm ? SONDE__EXACT_NORM_BATCH : SONDE__EXACT_NORM_REMOVED,
         .live = protocol == SONDE__SYNFLOW_ZERO_COST_NAS ? "reduction" : NULL};
     sonde__exact *exact = NULL;

@@ -1,173 +1,13 @@
 /*
- * The walk of the exact evaluator through a graph, and the arithmetic of its tensors; see exact.h.
+ * The walk of the exact evaluator through a graph; see exact.h.
  */
 #include "net/exact.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "net/exact_internal.h"
-#include "num/linalg.h"
-
-/* Largest magnitudes outside 2^-64 .. 2^64 are put back. */
-enum { MIDDLE = 64 };
-
-/* --- numbers ---------------------------------------------------------------------------------- */
-
-double sonde__exact_power(int64_t exponent)
-{
-    if (exponent > 2000)
-        return INFINITY;
-    return exponent < -2000 ? 0 : ldexp(1, (int)exponent);
-}
-
-sonde__scaled sonde__scaled_sum(sonde__scaled a, sonde__scaled b)
-{
-    if (a.mantissa == 0 || (b.mantissa != 0 && b.exponent > a.exponent)) {
-        const sonde__scaled swap = a;
-        a = b;
-        b = swap;
-    }
-    if (b.mantissa != 0)
-        a.mantissa += b.mantissa * sonde__exact_power(b.exponent - a.exponent);
-    return a;
-}
-
-double sonde__scaled_log(sonde__scaled a)
-{
-    return a.mantissa == 0 ? -INFINITY
-                           : log(fabs(a.mantissa)) + (double)a.exponent * 0.69314718055994530942;
-}
-
-double sonde__scaled_value(sonde__scaled a)
-{
-    int shift = 0;
-    const double fraction = frexp(a.mantissa, &shift);
-    const int64_t exponent = a.exponent + shift;
-    if (fraction == 0 || exponent < -1100)
-        return 0;
-    return exponent > DBL_MAX_EXP ? copysign(INFINITY, fraction) : ldexp(fraction, (int)exponent);
-}
-
-/* --- tensors ---------------------------------------------------------------------------------- */
-
-static void scale(sonde__exact_tensor *t, double factor)
-{
-    for (size_t i = 0; i < t->count; i++)
-        t->values[i] *= factor;
-}
-
-void sonde__exact_raise(sonde__exact_tensor *t, int64_t least)
-{
-    if (t->exponent >= least)
-        return;
-    scale(t, sonde__exact_power(t->exponent - least));
-    t->exponent = least;
-}
-
-static void note_validity(sonde__exact *e, sonde_validity validity)
-{
-    if (e->validity == SONDE_VALID)
-        e->validity = validity;
-}
-
-/* The largest magnitude; `*rest` is NaN if there is a NaN or infinity, else 0. */
-static double largest(const sonde__exact_tensor *t, double *rest)
-{
-    double top = 0, nothing = 0;
-#pragma omp simd reduction(max : top) reduction(+ : nothing)
-    for (size_t i = 0; i < t->count; i++) {
-        const double a = fabs(t->values[i]);
-        top = a > top ? a : top;
-        nothing += 0 * t->values[i];
-    }
-    *rest = nothing;
-    return top;
-}
-
-void sonde__exact_settle(sonde__exact *e, sonde__exact_tensor *t)
-{
-    double rest = 0;
-    const double top = largest(t, &rest);
-    if (isnan(rest)) {
-        note_validity(e, SONDE_NOT_FINITE);
-        return;
-    }
-    if (top == 0) {
-        t->exponent = SONDE__EXACT_ZERO;
-        return;
-    }
-    int exponent = 0;
-    frexp(top, &exponent);
-    if (exponent >= -MIDDLE && exponent <= MIDDLE)
-        return;
-    if (exponent < -1000) /* so that the factor is a double */
-        exponent = -1000;
-    scale(t, ldexp(1, -exponent));
-    t->exponent += exponent;
-}
-
-void sonde__exact_add(sonde__exact_tensor *a, const double *b, int64_t exponent)
-{
-    sonde__exact_raise(a, exponent);
-    const double factor = sonde__exact_power(exponent - a->exponent);
-    for (size_t i = 0; i < a->count; i++)
-        a->values[i] += factor * b[i];
-}
-
-double sonde__exact_real(sonde__exact *e, const sonde__exact_tensor *t, size_t i)
-{
-    const double real = sonde__scaled_value((sonde__scaled){t->values[i], t->exponent});
-    if (isinf(real))
-        note_validity(e, SONDE_OUT_OF_RANGE);
-    return real;
-}
-
-/* --- slopes ----------------------------------------------------------------------------------- */
-
-bool sonde__exact_wants(const sonde__exact *e, int layer)
-{
-    return e->graph->layers[layer].op != SONDE__OP_INPUT;
-}
-
-double *sonde__exact_room(sonde__exact *e, int layer)
-{
-    return e->slopes[layer].set ? e->scratch : e->slopes[layer].tensor.values;
-}
-
-void sonde__exact_give(sonde__exact *e, int layer, double *room, int64_t exponent)
-{
-    sonde__exact_slope *slope = &e->slopes[layer];
-    if (slope->set)
-        sonde__exact_add(&slope->tensor, room, exponent);
-    else
-        slope->tensor.exponent = exponent;
-    slope->set = true;
-    sonde__exact_settle(e, &slope->tensor);
-}
-
-sonde_status sonde__exact_work(sonde__exact *e, size_t count, double **work)
-{
-    if (count > e->work_size) {
-        sonde__free(e->context, e->work);
-        e->work_size = 0;
-        e->work = sonde__alloc(e->context, count, sizeof *e->work);
-        if (!e->work)
-            return SONDE_ERROR_MEMORY;
-        e->work_size = count;
-    }
-    *work = e->work;
-    return SONDE_OK;
-}
-
-sonde_status sonde__exact_save(sonde__exact *e, int layer, size_t count)
-{
-    if (!e->saved[layer])
-        e->saved[layer] = sonde__alloc(e->context, count, sizeof *e->saved[layer]);
-    return e->saved[layer] ? SONDE_OK : SONDE_ERROR_MEMORY;
-}
 
 /* --- creation --------------------------------------------------------------------------------- */
 
@@ -178,7 +18,8 @@ static bool is_live(const sonde__exact *e, const sonde__layer *layer)
            (live && strncmp(layer->name, live, strlen(live)) == 0);
 }
 
-bool sonde__exact_passes(const sonde__exact *e, int layer)
+/* True if the layer's value is its input's. */
+static bool passes_on(const sonde__exact *e, int layer)
 {
     const sonde__layer *l = &e->graph->layers[layer];
     return l->op == SONDE__OP_DROPOUT || l->op == SONDE__OP_RESHAPE ||
@@ -190,22 +31,20 @@ static sonde_status copy_parameter(sonde__exact *e, const sonde__net *net, const
 {
     const size_t count = e->graph->parameters[index].elements;
     float *plain = sonde__alloc(e->context, count, sizeof *plain);
-    double *values = sonde__alloc(e->context, count, sizeof *values);
-    e->parameters[index] = values;
-    const sonde_status status = plain && values ? SONDE_OK : SONDE_ERROR_MEMORY;
-    if (status == SONDE_OK) {
-        sonde__net_export(net, flat, index, plain);
-        for (size_t i = 0; i < count; i++)
-            values[i] = e->options.absolute ? fabs((double)plain[i]) : (double)plain[i];
-    }
-    sonde__free(e->context, plain);
-    return status;
+    e->parameters[index] = plain;
+    if (!plain)
+        return SONDE_ERROR_MEMORY;
+    sonde__net_export(net, flat, index, plain);
+    for (size_t i = 0; e->options.absolute && i < count; i++)
+        plain[i] = fabsf(plain[i]);
+    return SONDE_OK;
 }
 
 static sonde_status make_gradient(sonde__exact *e, int index)
 {
     const sonde__parameter *p = &e->graph->parameters[index];
-    if (p->role != SONDE__ROLE_WEIGHT || !e->graph->layers[e->graph->parameter_layers[index]].used)
+    if (!e->options.gradients || p->role != SONDE__ROLE_WEIGHT ||
+        !e->graph->layers[e->graph->parameter_layers[index]].used)
         return SONDE_OK;
     e->gradients[index].values = sonde__alloc_zero(e->context, p->elements, sizeof(double));
     e->gradients[index].count = p->elements;
@@ -213,14 +52,15 @@ static sonde_status make_gradient(sonde__exact *e, int index)
     return e->gradients[index].values ? SONDE_OK : SONDE_ERROR_MEMORY;
 }
 
-static sonde_status copy_parameters(sonde__exact *e, sonde__net *net)
+static sonde_status make_parameters(sonde__exact *e, sonde__net *net)
 {
     size_t count;
     const float *flat = sonde__net_weights(net, &count);
     const size_t parameters = (size_t)e->graph->parameter_count;
     e->parameters = sonde__alloc_zero(e->context, parameters, sizeof *e->parameters);
     e->gradients = sonde__alloc_zero(e->context, parameters, sizeof *e->gradients);
-    if (!e->parameters || !e->gradients)
+    e->saliencies = sonde__alloc_zero(e->context, parameters, sizeof *e->saliencies);
+    if (!e->parameters || !e->gradients || !e->saliencies)
         return SONDE_ERROR_MEMORY;
     for (int i = 0; i < e->graph->parameter_count; i++) {
         SONDE_TRY(copy_parameter(e, net, flat, i));
@@ -229,48 +69,57 @@ static sonde_status copy_parameters(sonde__exact *e, sonde__net *net)
     return SONDE_OK;
 }
 
-/* Values one after the other, then slopes, then the scratch. */
-static void place_tensors(sonde__exact *e, size_t total)
+/* Norms and attention keep what they need themselves; the rest is linear, or forgets. */
+static bool needs_input(sonde__op op)
 {
-    double *at = e->arena;
+    return op == SONDE__OP_CONV || op == SONDE__OP_LINEAR || op == SONDE__OP_MUL ||
+           op == SONDE__OP_MAX_POOL || op == SONDE__OP_GELU || op == SONDE__OP_SILU ||
+           op == SONDE__OP_SIGMOID || op == SONDE__OP_TANH;
+}
+
+static bool needs_output(sonde__op op)
+{
+    return op == SONDE__OP_RELU || op == SONDE__OP_ZERO || op == SONDE__OP_SOFTMAX;
+}
+
+static void find_lives(sonde__exact *e)
+{
     for (int i = 0; i < e->graph->layer_count; i++) {
         const sonde__layer *l = &e->graph->layers[i];
-        const size_t count = e->batch * sonde__features(l->shape);
-        e->values[i].count = e->slopes[i].tensor.count = l->used ? count : 0;
-        e->values[i].values = at;
-        e->slopes[i].tensor.values = at + total;
-        if (sonde__exact_passes(e, i))
-            e->values[i].values = e->values[l->inputs[0]].values;
-        at += e->values[i].count;
+        const bool passes = passes_on(e, i);
+        e->lives[i].root = passes ? e->lives[l->inputs[0]].root : i;
+        for (int k = 0; l->used && !passes && k < l->input_count; k++) {
+            sonde__exact_life *input = &e->lives[e->lives[l->inputs[k]].root];
+            input->readers++;
+            input->kept = input->kept || needs_input(l->op);
+        }
+        if (needs_output(l->op))
+            e->lives[i].kept = true;
     }
-    e->scratch = e->arena + 2 * total;
+    e->lives[e->lives[e->graph->output].root].kept = true;
 }
 
 static sonde_status make_tensors(sonde__exact *e)
 {
     const size_t layers = (size_t)e->graph->layer_count;
-    size_t total = 0, most = 0, sum = 0;
+    size_t most = 0;
     e->values = sonde__alloc_zero(e->context, layers, sizeof *e->values);
     e->slopes = sonde__alloc_zero(e->context, layers, sizeof *e->slopes);
     e->saved = sonde__alloc_zero(e->context, layers, sizeof *e->saved);
-    if (!e->values || !e->slopes || !e->saved)
+    e->lives = sonde__alloc_zero(e->context, layers, sizeof *e->lives);
+    if (!e->values || !e->slopes || !e->saved || !e->lives)
         return SONDE_ERROR_MEMORY;
     for (size_t i = 0; i < layers; i++) {
         size_t count;
-        if (!e->graph->layers[i].used)
-            continue;
-        if (!sonde__multiply(e->batch, sonde__features(e->graph->layers[i].shape), &count) ||
-            !sonde__add(total, count, &total))
-            return sonde__fail(e->context, SONDE_ERROR_OVERFLOW, "the network is too large");
+        if (!sonde__multiply(e->batch, sonde__features(e->graph->layers[i].shape), &count))
+            return sonde__fail(e->context, SONDE_ERROR_OVERFLOW, "a batch of %zu is too large",
+                               e->batch);
+        e->values[i].count = e->slopes[i].tensor.count = count;
         most = count > most ? count : most;
     }
-    if (!sonde__multiply(total, 2, &sum) || !sonde__add(sum, most, &sum))
-        return sonde__fail(e->context, SONDE_ERROR_OVERFLOW, "the network is too large");
-    e->arena = sonde__alloc(e->context, sum, sizeof *e->arena);
-    if (!e->arena)
-        return SONDE_ERROR_MEMORY;
-    place_tensors(e, total);
-    return SONDE_OK;
+    find_lives(e);
+    e->scratch = sonde__alloc(e->context, most, sizeof *e->scratch);
+    return e->scratch ? SONDE_OK : SONDE_ERROR_MEMORY;
 }
 
 sonde_status sonde__exact_create(sonde_context *context, sonde__net *net,
@@ -285,7 +134,7 @@ sonde_status sonde__exact_create(sonde_context *context, sonde__net *net,
     made->graph = sonde__net_graph(net);
     made->options = *options;
     made->batch = (size_t)options->batch;
-    sonde_status status = copy_parameters(made, net);
+    sonde_status status = make_parameters(made, net);
     if (status == SONDE_OK)
         status = make_tensors(made);
     if (status != SONDE_OK) {
@@ -309,12 +158,18 @@ void sonde__exact_free(sonde__exact *exact)
     }
     for (int i = 0; exact->saved && i < exact->graph->layer_count; i++)
         sonde__free(context, exact->saved[i]);
+    for (int i = 0; i < exact->block_count; i++)
+        sonde__free(context, exact->blocks[i].at);
+    sonde__free(context, exact->blocks);
+    sonde__free(context, exact->lives);
+    sonde__free(context, exact->saliencies);
+    sonde__free(context, exact->scratch);
+    sonde__free(context, exact->offsets);
     sonde__free(context, exact->parameters);
     sonde__free(context, exact->gradients);
     sonde__free(context, exact->values);
     sonde__free(context, exact->slopes);
     sonde__free(context, exact->saved);
-    sonde__free(context, exact->arena);
     sonde__free(context, exact->work);
     sonde__free(context, exact);
 }
@@ -325,25 +180,18 @@ typedef sonde_status (*step)(sonde__exact *e, int layer);
 
 static sonde_status pass_on(sonde__exact *e, int layer)
 {
-    e->values[layer].exponent = sonde__exact_input(e, layer, 0)->exponent;
+    e->values[layer] = *sonde__exact_input(e, layer, 0);
     return SONDE_OK;
 }
 
 static sonde_status pass_back(sonde__exact *e, int layer)
 {
-    const int from = e->graph->layers[layer].inputs[0];
-    const sonde__exact_tensor *dy = &e->slopes[layer].tensor;
-    if (!sonde__exact_wants(e, from))
-        return SONDE_OK;
-    double *dx = sonde__exact_room(e, from);
-    memcpy(dx, dy->values, dy->count * sizeof *dx);
-    sonde__exact_give(e, from, dx, dy->exponent);
-    return SONDE_OK;
+    return sonde__exact_pass_slope(e, e->graph->layers[layer].inputs[0], &e->slopes[layer].tensor);
 }
 
 static step step_of(const sonde__exact *e, int layer, bool back)
 {
-    if (sonde__exact_passes(e, layer))
+    if (passes_on(e, layer))
         return back ? pass_back : pass_on;
     switch (e->graph->layers[layer].op) {
     case SONDE__OP_CONV:
@@ -373,63 +221,91 @@ static step step_of(const sonde__exact *e, int layer, bool back)
     }
 }
 
-static void take(sonde__exact_tensor *t, const double *from)
+/* Ones where `from` is NULL. */
+static void fill(sonde__exact *e, sonde__exact_tensor *t, const double *from)
 {
     for (size_t i = 0; i < t->count; i++)
         t->values[i] = from ? from[i] : 1;
     t->exponent = 0;
+    sonde__exact_settle(e, t);
 }
 
-static sonde_status forward(sonde__exact *e)
+static void forget(sonde__exact *e)
 {
-    for (int i = 1; i <= e->graph->output && e->validity == SONDE_VALID; i++) {
-        if (!e->graph->layers[i].used)
-            continue;
-        SONDE_TRY(step_of(e, i, false)(e, i));
-        if (!sonde__exact_passes(e, i))
-            sonde__exact_settle(e, &e->values[i]);
+    for (int i = 0; i < e->graph->layer_count; i++) {
+        e->values[i].values = e->slopes[i].tensor.values = NULL;
+        e->slopes[i].set = false;
+        e->lives[i].left = e->lives[i].readers;
     }
+    for (int i = 0; i < e->block_count; i++)
+        e->blocks[i].used = false;
+}
+
+/* Gives memory back that nobody will read again. */
+static void let_go(sonde__exact *e, int layer)
+{
+    const sonde__layer *l = &e->graph->layers[layer];
+    for (int k = 0; k < l->input_count; k++) {
+        const int root = e->lives[l->inputs[k]].root;
+        sonde__exact_life *life = &e->lives[root];
+        if (--life->left == 0 && !life->kept) {
+            sonde__exact_release(e, e->values[root].values);
+            e->values[root].values = NULL;
+        }
+    }
+}
+
+static sonde_status make_value(sonde__exact *e, int layer)
+{
+    e->values[layer].values = sonde__exact_take(e, e->values[layer].count);
+    if (!e->values[layer].values)
+        return SONDE_ERROR_MEMORY;
+    SONDE_TRY(step_of(e, layer, false)(e, layer));
+    sonde__exact_settle(e, &e->values[layer]);
+    let_go(e, layer);
     return SONDE_OK;
 }
 
 sonde_status sonde__exact_forward(sonde__exact *exact, const double *x)
 {
+    forget(exact);
     exact->validity = SONDE_VALID;
     exact->forward_done = true;
-    take(&exact->values[0], x);
-    sonde__exact_settle(exact, &exact->values[0]);
-    const int before = sonde__blas_alone();
-    const sonde_status status = forward(exact);
-    sonde__blas_restore(before);
-    return status;
-}
-
-static sonde_status backward(sonde__exact *e)
-{
-    for (int i = e->graph->output; i > 0 && e->validity == SONDE_VALID; i--) {
-        if (e->slopes[i].set)
-            SONDE_TRY(step_of(e, i, true)(e, i));
+    exact->values[0].values = sonde__exact_take(exact, exact->values[0].count);
+    if (!exact->values[0].values)
+        return SONDE_ERROR_MEMORY;
+    fill(exact, &exact->values[0], x);
+    for (int i = 1; i <= exact->graph->output && exact->validity == SONDE_VALID; i++) {
+        if (exact->graph->layers[i].used)
+            SONDE_TRY(passes_on(exact, i) ? pass_on(exact, i) : make_value(exact, i));
     }
-    for (int i = 0; i < e->graph->parameter_count; i++)
-        if (e->gradients[i].values)
-            sonde__exact_settle(e, &e->gradients[i]);
     return SONDE_OK;
 }
 
 sonde_status sonde__exact_backward(sonde__exact *exact, const double *dy)
 {
+    const int output = exact->graph->output;
     if (!exact->forward_done)
         return sonde__fail(exact->context, SONDE_ERROR_STATE, "backward must follow forward");
-    for (int i = 0; i < exact->graph->layer_count; i++)
+    if (exact->validity == SONDE_VALID) {
+        sonde__exact_slope *slope = &exact->slopes[output];
+        if (!sonde__exact_room(exact, output))
+            return SONDE_ERROR_MEMORY;
+        fill(exact, &slope->tensor, dy);
+        slope->set = true;
+    }
+    for (int i = output; i > 0 && exact->validity == SONDE_VALID; i--) {
+        if (!exact->slopes[i].set)
+            continue;
+        SONDE_TRY(step_of(exact, i, true)(exact, i));
+        sonde__exact_release(exact, exact->slopes[i].tensor.values);
         exact->slopes[i].set = false;
-    sonde__exact_slope *output = &exact->slopes[exact->graph->output];
-    take(&output->tensor, dy);
-    sonde__exact_settle(exact, &output->tensor);
-    output->set = true;
-    const int before = sonde__blas_alone();
-    const sonde_status status = backward(exact);
-    sonde__blas_restore(before);
-    return status;
+    }
+    for (int i = 0; i < exact->graph->parameter_count; i++) {
+        if (exact->gradients[i].values)
+            sonde__exact_settle(exact, &exact->gradients[i]);
+    }
+    return SONDE_OK;
 }
 
 /* --- results ---------------------------------------------------------------------------------- */
@@ -458,16 +334,12 @@ sonde__exact_tensor sonde__exact_gradient(const sonde__exact *exact, int paramet
     return exact->gradients[parameter];
 }
 
-const double *sonde__exact_parameter(const sonde__exact *exact, int parameter)
+const float *sonde__exact_parameter(const sonde__exact *exact, int parameter)
 {
     return exact->parameters[parameter];
 }
 
 sonde__scaled sonde__exact_saliency(const sonde__exact *exact, int parameter)
 {
-    const sonde__exact_tensor g = exact->gradients[parameter];
-    sonde__scaled sum = {0, g.exponent};
-    for (size_t i = 0; i < g.count; i++)
-        sum.mantissa += fabs(g.values[i] * exact->parameters[parameter][i]);
-    return sum;
+    return exact->saliencies[parameter];
 }

@@ -26,6 +26,7 @@ typedef struct sonde__exact_options {
     int batch;     /* examples */
     bool absolute; /* parameters by their magnitude */
     sonde__exact_norm norm;
+    bool gradients;   /* keep those of weights; else only their saliencies */
     const char *live; /* batch norms whose names begin so use statistics; NULL: as `norm` says */
 } sonde__exact_options;
 
@@ -46,6 +47,7 @@ typedef struct sonde__exact_tensor {
     double *values;
     size_t count;
     int64_t exponent;
+    bool negative; /* some value is */
 } sonde__exact_tensor;
 
 /* Copies the parameters of the network, which must outlive it. */
@@ -63,11 +65,11 @@ sonde_validity sonde__exact_validity(const sonde__exact *exact);
 /* Sum of all outputs. */
 sonde__scaled sonde__exact_output_sum(const sonde__exact *exact);
 sonde__exact_tensor sonde__exact_output(const sonde__exact *exact);
-/* After a backward pass: the gradient of a convolution's or linear layer's weight, plain; no values
- * for other parameters and for what the output does not depend on. */
+/* After a backward pass, with options.gradients: that of a convolution's or linear layer's weight,
+ * plain; no values for other parameters and for what the output does not depend on. */
 sonde__exact_tensor sonde__exact_gradient(const sonde__exact *exact, int parameter);
 /* The parameter as it was used, plain. */
-const double *sonde__exact_parameter(const sonde__exact *exact, int parameter);
+const float *sonde__exact_parameter(const sonde__exact *exact, int parameter);
 /* sum |w dR/dw| of such a parameter, with R = <dy, output>; 0 for others. */
 sonde__scaled sonde__exact_saliency(const sonde__exact *exact, int parameter);
 

@@ -126,6 +126,8 @@ sonde_status sonde__exact_attention_backward(sonde__exact *e, int layer)
     if (!sonde__exact_wants(e, from))
         return SONDE_OK;
     double *dx = sonde__exact_room(e, from);
+    if (!dx)
+        return SONDE_ERROR_MEMORY;
     memset(dx, 0, e->values[from].count * sizeof *dx);
     for (size_t k = 0; k < heads_of(e, layer); k++) {
         const head h = head_of(e, layer, k, e->saved[layer]), slope = head_of(e, layer, k, dx);

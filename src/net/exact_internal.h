@@ -15,25 +15,43 @@ typedef struct sonde__exact_slope {
     bool set;
 } sonde__exact_slope;
 
+/* How long a layer's value is needed. */
+typedef struct sonde__exact_life {
+    int root;          /* the layer whose memory it is: its own, or that of what it passes on */
+    int readers, left; /* steps forward that read a root's value; those still to come */
+    bool kept;         /* a root's value is read going back */
+} sonde__exact_life;
+
+typedef struct sonde__exact_block {
+    double *at;
+    size_t count;
+    bool used;
+} sonde__exact_block;
+
 struct sonde__exact {
     sonde_context *context;
     const sonde__graph *graph;
     sonde__exact_options options;
     size_t batch;
-    double **parameters;            /* plain */
-    sonde__exact_tensor *gradients; /* of weights; values NULL for others */
-    sonde__exact_tensor *values;    /* of layers */
+    float **parameters;             /* plain */
+    sonde__exact_tensor *gradients; /* of weights; values NULL for others, or where not kept */
+    sonde__scaled *saliencies;      /* of weights */
+    sonde__exact_tensor *values;    /* of layers; values NULL while nobody needs them */
     sonde__exact_slope *slopes;
-    double **saved;  /* by layer: what its forward step keeps for the backward one */
-    double *arena;   /* of values and slopes */
+    double **saved;             /* by layer: what its forward step keeps for the backward one */
+    sonde__exact_life *lives;   /* of values, by layer */
+    sonde__exact_block *blocks; /* memory of values and slopes, used again */
+    int block_count, block_capacity;
     double *scratch; /* as large as the largest value */
     double *work;    /* of products; grows */
     size_t work_size;
+    size_t *offsets; /* the same */
+    size_t offsets_size;
     sonde_validity validity;
     bool forward_done;
 };
 
-/* --- exact.c: tensors ------------------------------------------------------------------------- */
+/* --- exact_tensor.c: numbers, tensors and their memory ------------------------------------------------------------------------- */
 
 static inline const sonde__layer *sonde__exact_layer(const sonde__exact *e, int layer)
 {
@@ -59,15 +77,22 @@ double sonde__exact_real(sonde__exact *e, const sonde__exact_tensor *t, size_t i
 
 /* True if somebody will read the slope of a layer. */
 bool sonde__exact_wants(const sonde__exact *e, int layer);
-/* Room for a contribution to a layer's slope, to be handed over by sonde__exact_give. */
+/* Room for a contribution to a layer's slope, to be handed over by sonde__exact_give; or NULL. */
 double *sonde__exact_room(sonde__exact *e, int layer);
+/* Gives dy itself. */
+sonde_status sonde__exact_pass_slope(sonde__exact *e, int layer, const sonde__exact_tensor *dy);
 void sonde__exact_give(sonde__exact *e, int layer, double *room, int64_t exponent);
 /* At least `count` doubles of work space, kept until the next call. */
 sonde_status sonde__exact_work(sonde__exact *e, size_t count, double **work);
+sonde_status sonde__exact_offsets(sonde__exact *e, size_t count, size_t **offsets);
+/* A block of at least `count` doubles, or NULL; it is given back for others to use. */
+double *sonde__exact_take(sonde__exact *e, size_t count);
+void sonde__exact_release(sonde__exact *e, const double *block);
+/* Sums |w dR/dw| up. */
+void sonde__exact_note_saliency(sonde__exact *e, int parameter,
+                                const sonde__exact_tensor *gradient);
 /* What a layer keeps: allocated at its first forward step. */
 sonde_status sonde__exact_save(sonde__exact *e, int layer, size_t count);
-/* True if the layer's value is its input's own memory. */
-bool sonde__exact_passes(const sonde__exact *e, int layer);
 
 /* --- operators: forward sets values[layer], backward reads its slope and gives to inputs ------ */
 

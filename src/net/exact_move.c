@@ -180,14 +180,14 @@ static void walk_all(const sonde__exact *e, int layer, int k, const walk *w)
 static void add_positions(sonde__exact *e, int layer)
 {
     const sonde__layer *l = sonde__exact_layer(e, layer);
-    const double *table = e->parameters[l->first_parameter];
+    const float *table = e->parameters[l->first_parameter];
     const size_t channels = (size_t)l->shape.channels;
     sonde__exact_tensor *y = &e->values[layer];
     const size_t tokens = y->count / e->batch / channels;
     sonde__exact_raise(y, SONDE__EXACT_LEAST);
     const double unit = sonde__exact_power(-y->exponent);
     for (size_t i = 0; i < y->count; i++)
-        y->values[i] += unit * table[i % tokens * channels + i / tokens % channels];
+        y->values[i] += unit * (double)table[i % tokens * channels + i / tokens % channels];
 }
 
 static sonde_status embed(sonde__exact *e, int layer)
@@ -203,7 +203,7 @@ static sonde_status embed(sonde__exact *e, int layer)
                                   "%g is no row of the table of %lld", id, (long long)p->shape[0]);
         for (size_t c = 0; c < width; c++)
             e->values[layer].values[(i / tokens * width + c) * tokens + i % tokens] =
-                e->parameters[l->first_parameter][(size_t)id * width + c];
+                (double)e->parameters[l->first_parameter][(size_t)id * width + c];
     }
     e->values[layer].exponent = 0;
     return SONDE_OK;
@@ -249,6 +249,8 @@ sonde_status sonde__exact_move_backward(sonde__exact *e, int layer)
         if (!sonde__exact_wants(e, from))
             continue;
         double *dx = sonde__exact_room(e, from);
+        if (!dx)
+            return SONDE_ERROR_MEMORY;
         memset(dx, 0, e->values[from].count * sizeof *dx);
         walk_all(e, layer, k, &(walk){dy->values, dx, 1, true});
         sonde__exact_give(e, from, dx, dy->exponent);

@@ -89,7 +89,7 @@ static moments moments_of(sonde__exact *e, const sets *s, const double *x, int64
 }
 
 /* Of scale (which 0) or shift (1); NULL: the norm has none. */
-static const double *affine_of(const sonde__exact *e, int layer, int which)
+static const float *affine_of(const sonde__exact *e, int layer, int which)
 {
     const sonde__layer *l = sonde__exact_layer(e, layer);
     if (l->op == SONDE__OP_BATCH_NORM && !l->affine)
@@ -118,7 +118,7 @@ static void make_units(sonde__exact *e, int layer, const sets *s)
 /* y = scale u, then + shift. */
 static void scale_units(sonde__exact *e, int layer, const sets *s)
 {
-    const double *scale = affine_of(e, layer, 0), *shift = affine_of(e, layer, 1);
+    const float *scale = affine_of(e, layer, 0), *shift = affine_of(e, layer, 1);
     sonde__exact_tensor *y = &e->values[layer];
     if (shift)
         sonde__exact_raise(y, SONDE__EXACT_LEAST);
@@ -129,7 +129,7 @@ static void scale_units(sonde__exact *e, int layer, const sets *s)
             for (size_t i = 0; i < s->length; i++) {
                 const size_t q = p + r * s->run_p + i * s->step_p;
                 double *at = &y->values[first + r * s->run_stride + i * s->step];
-                *at = scale[q] * *at + unit * shift[q];
+                *at = (double)scale[q] * *at + unit * (double)shift[q];
             }
         }
     }
@@ -154,7 +154,7 @@ static void set_gradient(const sonde__exact *e, int layer, const sets *s, size_t
 {
     const sonde__exact_tensor *x = sonde__exact_input(e, layer, 0);
     const double *dy = e->slopes[layer].tensor.values, *units = e->saved[layer];
-    const double *scale = affine_of(e, layer, 0);
+    const float *scale = affine_of(e, layer, 0);
     const double inverse = units[x->count + k], count = (double)(s->runs * s->length);
     const double square = x->exponent < SMALL_EXPONENT ? sonde__exact_power(2 * x->exponent) : 1;
     size_t p, first = first_value(e, layer, s, k, &p);
@@ -162,7 +162,7 @@ static void set_gradient(const sonde__exact *e, int layer, const sets *s, size_t
     for (size_t r = 0; r < s->runs; r++) {
         for (size_t i = 0; i < s->length; i++) {
             const size_t at = first + r * s->run_stride + i * s->step;
-            dx[at] = scale ? scale[p + r * s->run_p + i * s->step_p] * dy[at] : dy[at];
+            dx[at] = scale ? (double)scale[p + r * s->run_p + i * s->step_p] * dy[at] : dy[at];
             sum += dx[at];
             product += dx[at] * units[at];
         }
@@ -185,6 +185,8 @@ sonde_status sonde__exact_normalise_backward(sonde__exact *e, int layer)
     if (!sonde__exact_wants(e, from))
         return SONDE_OK;
     double *dx = sonde__exact_room(e, from);
+    if (!dx)
+        return SONDE_ERROR_MEMORY;
     for (size_t k = 0; k < s.count; k++)
         set_gradient(e, layer, &s, k, dx);
     sonde__exact_give(e, from, dx, exponent < SMALL_EXPONENT ? dy : dy - exponent);

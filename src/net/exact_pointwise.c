@@ -114,6 +114,8 @@ sonde_status sonde__exact_unary_backward(sonde__exact *e, int layer)
     if (!sonde__exact_wants(e, l->inputs[0]))
         return SONDE_OK;
     double *dx = sonde__exact_room(e, l->inputs[0]);
+    if (!dx)
+        return SONDE_ERROR_MEMORY;
     if (l->op == SONDE__OP_SOFTMAX) {
         softmax_backward(e, layer, dx);
     } else if (l->op == SONDE__OP_RELU || l->op == SONDE__OP_ZERO) {
@@ -150,43 +152,36 @@ sonde_status sonde__exact_binary(sonde__exact *e, int layer)
     return SONDE_OK;
 }
 
-static void add_backward(sonde__exact *e, int input, const sonde__exact_tensor *dy)
-{
-    if (!sonde__exact_wants(e, input))
-        return;
-    double *dx = sonde__exact_room(e, input);
-    memcpy(dx, dy->values, dy->count * sizeof *dx);
-    sonde__exact_give(e, input, dx, dy->exponent);
-}
-
-static void mul_backward(sonde__exact *e, int layer, const sonde__exact_tensor *dy)
+static sonde_status mul_backward(sonde__exact *e, int layer, const sonde__exact_tensor *dy)
 {
     const int *inputs = sonde__exact_layer(e, layer)->inputs;
     const sonde__exact_tensor *a = &e->values[inputs[0]], *b = &e->values[inputs[1]];
     if (sonde__exact_wants(e, inputs[0])) {
         double *da = sonde__exact_room(e, inputs[0]);
+        if (!da)
+            return SONDE_ERROR_MEMORY;
         for (size_t i = 0; i < a->count; i++)
             da[i] = dy->values[i] * b->values[partner(a, b, i)];
         sonde__exact_give(e, inputs[0], da, dy->exponent + b->exponent);
     }
     if (sonde__exact_wants(e, inputs[1])) {
         double *db = sonde__exact_room(e, inputs[1]);
+        if (!db)
+            return SONDE_ERROR_MEMORY;
         memset(db, 0, b->count * sizeof *db);
         for (size_t i = 0; i < a->count; i++)
             db[partner(a, b, i)] += dy->values[i] * a->values[i];
         sonde__exact_give(e, inputs[1], db, dy->exponent + a->exponent);
     }
+    return SONDE_OK;
 }
 
 sonde_status sonde__exact_binary_backward(sonde__exact *e, int layer)
 {
     const sonde__layer *l = sonde__exact_layer(e, layer);
     const sonde__exact_tensor *dy = &e->slopes[layer].tensor;
-    if (l->op == SONDE__OP_MUL) {
-        mul_backward(e, layer, dy);
-        return SONDE_OK;
-    }
-    add_backward(e, l->inputs[0], dy);
-    add_backward(e, l->inputs[1], dy);
-    return SONDE_OK;
+    if (l->op == SONDE__OP_MUL)
+        return mul_backward(e, layer, dy);
+    SONDE_TRY(sonde__exact_pass_slope(e, l->inputs[0], dy));
+    return sonde__exact_pass_slope(e, l->inputs[1], dy);
 }

@@ -58,7 +58,8 @@ static void run_reference(pair *p)
 static void compare_exact(const pair *p)
 {
     const sonde__graph *graph = sonde__net_graph(p->net);
-    const sonde__exact_options options = {.batch = p->batch, .norm = SONDE__EXACT_NORM_BATCH};
+    const sonde__exact_options options = {
+        .batch = p->batch, .gradients = true, .norm = SONDE__EXACT_NORM_BATCH};
     sonde__exact *exact = NULL;
     double *x = as_doubles(p->x, pair_inputs(p)), *dy = as_doubles(p->dlogits, pair_outputs(p));
     check_ok(p->context, sonde__exact_create(p->context, p->net, &options, &exact));
@@ -147,7 +148,8 @@ static void finish_chain(chain *c)
 
 static void run_chain(chain *c, int batch, const double *x)
 {
-    const sonde__exact_options options = {.batch = batch, .norm = SONDE__EXACT_NORM_BATCH};
+    const sonde__exact_options options = {
+        .batch = batch, .gradients = true, .norm = SONDE__EXACT_NORM_BATCH};
     check_ok(c->context, sonde__exact_create(c->context, c->net, &options, &c->exact));
     check_ok(c->context, sonde__exact_forward(c->exact, x));
     if (sonde__exact_validity(c->exact) == SONDE_VALID)
