@@ -152,6 +152,13 @@ static sonde_status build(sonde__net *net)
     SONDE_TRY(sonde__kernels_create(net->context, &net->kernels));
     SONDE_TRY(sonde__net_make_stages(net));
     SONDE_TRY(lay_out_parameters(net));
+    if (net->options.tangent) {
+        net->tangents = sonde__alloc_zero(net->context, 2 * net->count + 1, sizeof *net->tangents);
+        net->scales = sonde__alloc_zero(net->context, (size_t)net->graph->parameter_count + 1,
+                                        sizeof *net->scales);
+        if (!net->tangents || !net->scales)
+            return SONDE_ERROR_MEMORY;
+    }
     return initialise(net);
 }
 
@@ -212,6 +219,8 @@ void sonde__net_free(sonde__net *net)
     sonde__free(context, net->arena);
     sonde__free(context, net->scratch);
     sonde__free(context, net->example_memory);
+    sonde__free(context, net->tangents);
+    sonde__free(context, net->scales);
     sonde__free(context, net->head_weight);
     sonde__free(context, net->head_features);
     sonde__kernels_free(net->kernels);
@@ -306,10 +315,18 @@ static sonde_status run_commands(sonde__net *net, const sonde__plan *plan, int b
     return SONDE_OK;
 }
 
+sonde_status sonde__net_run_commands(sonde__net *net, int begin, int end)
+{
+    int before = enter(net);
+    sonde_status status = run_commands(net, net->current, begin, end);
+    leave(net, before);
+    return status;
+}
+
 static sonde_status forward(sonde__net *net, sonde__mode mode, int n, const float **logits)
 {
     sonde__plan *plan = NULL;
-    net->can_backward = false;
+    net->can_backward = net->has_backward = net->has_tangent = false;
     SONDE_TRY(find_plan(net, mode, n, &plan));
     net->current = plan;
     net->wants = SONDE__SERVES_ALL;
@@ -341,13 +358,13 @@ sonde_status sonde__net_forward(sonde__net *net, sonde__mode mode, const float *
 sonde_status sonde__net_run_backward(sonde__net *net, const float *dlogits, unsigned wants)
 {
     const sonde__plan *plan = net->current;
-    int before = enter(net);
     net->dlogits = dlogits;
+    net->flat = net->gradients;
     net->wants = wants | SONDE__SERVES_WATCH;
     net->can_backward = sonde__mode_studies(plan->mode);
-    sonde_status status = run_commands(net, plan, plan->forward_count, plan->command_count);
-    leave(net, before);
-    return status;
+    net->has_backward = true;
+    net->has_tangent = false;
+    return sonde__net_run_commands(net, plan->forward_count, plan->backward_count);
 }
 
 sonde_status sonde__net_backward(sonde__net *net, const float *dlogits)
@@ -545,8 +562,8 @@ void sonde__net_weights_changed(sonde__net *net)
 
 size_t sonde__net_memory(const sonde__net *net)
 {
-    return (net->arena_floats + 2 * net->count + net->running_count + net->head_floats +
-            net->example_floats) *
+    return (net->arena_floats + (net->tangents ? 4 : 2) * net->count + net->running_count +
+            net->head_floats + net->example_floats) *
                sizeof(float) +
            net->scratch_bytes;
 }

@@ -95,12 +95,16 @@ typedef struct sonde__plan {
     int batch;
     bool input_gradient; /* has the commands that make it */
     sonde__command *commands;
-    int command_count, command_capacity, forward_count;
+    int command_count, command_capacity;
+    int forward_count, backward_count,
+        tangent_count; /* where each part ends; the last at the end */
+    bool tangent;      /* has the parts behind backward_count */
     sonde__buffer *buffers;
     int buffer_count, buffer_capacity;
     size_t floats;        /* of arena that it needs */
     size_t scratch;       /* bytes that its kernels need */
     int logits, features; /* buffers; features -1: no head */
+    int tangent_logits;
     sonde__form features_form;
     uint64_t bound; /* generation of the memory it is bound to; 0: none */
     uint64_t used;  /* when it was last run */
@@ -124,6 +128,11 @@ struct sonde__net {
     size_t arena_floats;
     unsigned char *scratch;
     size_t scratch_bytes;
+    float *flat;         /* what the running pass writes: the gradients or their derivatives */
+    float *tangents;     /* options.tangent: two flat arrays, whose sum the derivatives are */
+    double *scales;      /* of the last tangent pass, by parameter */
+    bool has_backward;   /* of the last forward pass */
+    bool has_tangent;    /* of the last backward pass */
     uint64_t generation; /* of arena and scratch */
     uint64_t clock;
     sonde__plan *plans[SONDE__PLANS];
@@ -174,7 +183,7 @@ static inline float *sonde__layer_gradients(const sonde__net *net, const sonde__
 {
     if (!(net->wants & SONDE__SERVES_GRADIENTS))
         return NULL;
-    return net->gradients + net->graph->parameters[layer->first_parameter + which].offset;
+    return net->flat + net->graph->parameters[layer->first_parameter + which].offset;
 }
 
 /* Squared norms of the examples' own gradients of a parameter, one an example; NULL: not wanted. */
@@ -184,6 +193,12 @@ static inline double *sonde__layer_norms(const sonde__net *net, const sonde__lay
     if (!(net->wants & SONDE__SERVES_NORMS))
         return NULL;
     return net->norms + (size_t)(layer->first_parameter + which) * (size_t)net->current->batch;
+}
+
+/* Of a tangent pass: how a parameter grows. */
+static inline float sonde__layer_scale(const sonde__net *net, const sonde__layer *layer, int which)
+{
+    return (float)net->scales[layer->first_parameter + which];
 }
 
 /* stage.c: sets stages and nodes of a finished graph. */
@@ -196,12 +211,18 @@ sonde_status sonde__plan_place(sonde_context *context, sonde__plan *plan);
 /* Points every command at its memory. */
 sonde_status sonde__plan_bind(sonde__net *net, sonde__plan *plan);
 
-/* net.c: the backward part of the last forward's plan, for what `wants` says. */
+/* net.c: the backward part of the last forward's plan, for what `wants` says, and commands
+ * [begin, end) of it. */
 sonde_status sonde__net_run_backward(sonde__net *net, const float *dlogits, unsigned wants);
+sonde_status sonde__net_run_commands(sonde__net *net, int begin, int end);
 
 /* example_norms.c */
 sonde_status sonde__run_product_norms(sonde__net *net, const sonde__command *command);
 void sonde__free_example_kernels(sonde__net *net, sonde__node_info *node);
+
+/* tangent.c */
+sonde_status sonde__run_product_tangent(sonde__net *net, const sonde__command *command);
+sonde_status sonde__run_add_scaled(sonde__net *net, const sonde__command *command);
 
 /* command.c: how commands run. */
 sonde_status sonde__run_show_value(sonde__net *net, const sonde__command *command);

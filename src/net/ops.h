@@ -202,6 +202,67 @@ void sonde__shortcut_pad_backward(const sonde__form *in, const sonde__form *out,
                                   const sonde__shortcut *options, const float *dy, float *dx);
 void sonde__copy(size_t count, const float *from, float *to);
 
+/* --- op_tangent.c: derivatives r when parameters are scaled (see study.h) --- */
+
+/* Of a product: ry holds W rx and gets a (y - b) + c b added, for weights that grow by a and a bias
+ * (or NULL) by c; zero where a ReLU has left y at zero. */
+typedef struct sonde__product_tangent {
+    const float *bias; /* padded as the channels are */
+    float weight_share, bias_share;
+    bool relu;
+} sonde__product_tangent;
+void sonde__product_tangent_forward(const sonde__product_tangent *tangent, const sonde__form *form,
+                                    const float *y, float *ry);
+/* a += share b */
+void sonde__accumulate_share(size_t count, float *a, float share, const float *b);
+/* rdx holds f'(x) rdy and gets f''(x) rx dy added. */
+typedef struct sonde__second {
+    const float *x, *y, *rx, *dy;
+    float *rdx;
+} sonde__second;
+void sonde__unary_second(sonde__op op, size_t count, const sonde__second *second);
+/* `ry` is the derivative of the output; rdy becomes rdx. */
+void sonde__softmax_second(const sonde__form *form, const float *y, const float *ry,
+                           const float *dy, float *rdy);
+/* ry: rx where x has the first maximum of each window. */
+void sonde__max_pool_tangent(const sonde__pool_window *pool, const float *x, const float *y,
+                             const float *rx, float *ry);
+
+/* --- op_norm_tangent.c --- */
+
+typedef struct sonde__norm_tangent {
+    sonde__form form;
+    const float *saved;         /* of the forward pass */
+    const float *scale, *shift; /* NULL: 1 and 0 */
+    float scale_share, shift_share;
+    bool running;   /* mean and variance are constants */
+    float *partial; /* sonde__batch_norm_tangent_partial floats */
+} sonde__norm_tangent;
+size_t sonde__batch_norm_tangent_partial(const sonde__form *form);
+void sonde__batch_norm_tangent(const sonde__norm_tangent *norm, const float *x, const float *rx,
+                               float *ry);
+/* dy: behind the ReLU's mask, as rdy; rdy becomes rdx. */
+typedef struct sonde__norm_tangent_gradients {
+    const float *x, *rx, *dy;
+    float *rdy;
+    float *scale, *shift; /* the derivatives of their gradients; NULL if there are none */
+} sonde__norm_tangent_gradients;
+void sonde__batch_norm_tangent_backward(const sonde__norm_tangent *norm,
+                                        const sonde__norm_tangent_gradients *gradients);
+
+/* Norms of rows of `count` values that lie one behind the other: layer, token and group norm. Value
+ * j of row i has scale number i % period * (count / each) + j / each. */
+typedef struct sonde__row_norm {
+    size_t rows, count, each, period;
+    const float *saved; /* by row: mean, 1 / deviation */
+    const float *scale, *shift;
+    float scale_share, shift_share;
+} sonde__row_norm;
+void sonde__row_norm_tangent(const sonde__row_norm *norm, const float *x, const float *rx,
+                             float *ry);
+void sonde__row_norm_tangent_backward(const sonde__row_norm *norm,
+                                      const sonde__norm_tangent_gradients *gradients);
+
 /* Loops over fewer floats than this stay on one thread. */
 enum { SONDE__PARALLEL_FLOATS = 1 << 14 };
 

@@ -55,18 +55,23 @@ static void write_forward(sonde__builder *b)
     b->plan->forward_count = b->plan->command_count;
 }
 
-static void write_backward(sonde__builder *b)
+void sonde__open_backward(sonde__builder *b)
 {
-    sonde__net *net = b->net;
-    int output = net->graph->output;
-    if (sonde__build_failed(b) || b->plan->mode == SONDE__EVAL || !b->needs[output])
-        return;
+    int output = b->net->graph->output;
     sonde__command command = sonde__command_of(SONDE__KIND_MOVE, sonde__run_take_dlogits);
     command.out = sonde__form_of(b, output);
     command.out.block = 1;
     command.buffers[SONDE__DX] = sonde__add_form(b, &command.out);
     sonde__append(b, &command);
     sonde__give(b, output, command.buffers[SONDE__DX], command.out);
+}
+
+static void write_backward(sonde__builder *b)
+{
+    sonde__net *net = b->net;
+    if (sonde__build_failed(b) || b->plan->mode == SONDE__EVAL || !b->needs[net->graph->output])
+        return;
+    sonde__open_backward(b);
     for (int i = net->stage_count - 1; i >= 0 && !sonde__build_failed(b); i--) {
         int anchor = net->stages[i].anchor;
         b->serves = sonde__serves_layer(b, anchor);
@@ -76,29 +81,57 @@ static void write_backward(sonde__builder *b)
     b->serves = SONDE__SERVES_ALL;
 }
 
+static bool allocate_track(sonde_context *context, sonde__track *track, size_t layers)
+{
+    track->values = sonde__alloc_zero(context, layers, sizeof *track->values);
+    track->sources = sonde__alloc_zero(context, layers, sizeof *track->sources);
+    track->others = sonde__alloc_zero(context, layers, sizeof *track->others);
+    track->saved = sonde__alloc_zero(context, layers, sizeof *track->saved);
+    track->dys = sonde__alloc_zero(context, layers, sizeof *track->dys);
+    track->gradients = sonde__alloc_zero(context, layers, sizeof *track->gradients);
+    return track->values && track->sources && track->others && track->saved && track->dys &&
+           track->gradients;
+}
+
+static void free_track(sonde_context *context, sonde__track *track)
+{
+    sonde__free(context, track->values);
+    sonde__free(context, track->sources);
+    sonde__free(context, track->others);
+    sonde__free(context, track->saved);
+    sonde__free(context, track->dys);
+    sonde__free(context, track->gradients);
+}
+
+/* What is written from here on is about this track. */
+static void follow(sonde__builder *b, const sonde__track *track)
+{
+    b->values = track->values;
+    b->sources = track->sources;
+    b->others = track->others;
+    b->saved = track->saved;
+    b->dys = track->dys;
+    b->gradients = track->gradients;
+}
+
 static bool allocate_builder(sonde__builder *b)
 {
     sonde_context *context = b->net->context;
     size_t layers = (size_t)b->net->graph->layer_count;
-    b->values = sonde__alloc_zero(context, layers, sizeof *b->values);
-    b->sources = sonde__alloc_zero(context, layers, sizeof *b->sources);
-    b->others = sonde__alloc_zero(context, layers, sizeof *b->others);
-    b->saved = sonde__alloc_zero(context, layers, sizeof *b->saved);
-    b->gradients = sonde__alloc_zero(context, layers, sizeof *b->gradients);
+    bool tracks = allocate_track(context, &b->real, layers);
+    if (b->plan->tangent)
+        tracks = allocate_track(context, &b->tangent, layers) && tracks;
+    follow(b, &b->real);
     b->needs = sonde__alloc_zero(context, layers, sizeof *b->needs);
     b->trained = sonde__alloc_zero(context, layers, sizeof *b->trained);
-    return b->values && b->sources && b->others && b->saved && b->gradients && b->needs &&
-           b->trained;
+    return tracks && b->needs && b->trained;
 }
 
 static void free_builder(sonde__builder *b)
 {
     sonde_context *context = b->net->context;
-    sonde__free(context, b->values);
-    sonde__free(context, b->sources);
-    sonde__free(context, b->others);
-    sonde__free(context, b->saved);
-    sonde__free(context, b->gradients);
+    free_track(context, &b->real);
+    free_track(context, &b->tangent);
     sonde__free(context, b->needs);
     sonde__free(context, b->trained);
 }
@@ -115,16 +148,20 @@ void sonde__plan_free(sonde_context *context, sonde__plan *plan)
 }
 
 /* What the caller may look at lives to the end; under study all of the forward pass does, so that
- * any number of backward passes find it. */
+ * any number of backward passes find it, and what tangent passes read of a backward one. */
 static void keep_values(sonde__plan *plan)
 {
     int end = plan->command_count;
     sonde__extend_life(plan, plan->logits, end);
     sonde__extend_life(plan, plan->features, end);
     for (int i = 0; sonde__mode_studies(plan->mode) && i < plan->buffer_count; i++) {
-        if (plan->buffers[i].first < plan->forward_count)
+        const sonde__buffer *buffer = &plan->buffers[i];
+        bool later = buffer->first < plan->backward_count && buffer->last >= plan->backward_count;
+        if (buffer->first < plan->forward_count || later)
             sonde__extend_life(plan, i, end);
     }
+    if (plan->tangent)
+        sonde__extend_life(plan, plan->tangent_logits, end);
 }
 
 static void write_commands(sonde__builder *b)
@@ -132,6 +169,11 @@ static void write_commands(sonde__builder *b)
     find_needs(b);
     write_forward(b);
     write_backward(b);
+    b->plan->backward_count = b->plan->command_count;
+    if (b->plan->tangent && !sonde__build_failed(b)) {
+        follow(b, &b->tangent);
+        sonde__write_tangents(b);
+    }
     if (sonde__build_failed(b))
         return;
     keep_values(b->plan);
@@ -146,6 +188,7 @@ sonde_status sonde__plan_create(sonde__net *net, sonde__mode mode, int batch, so
         return SONDE_ERROR_MEMORY;
     b.plan->mode = mode;
     b.plan->batch = batch;
+    b.plan->tangent = net->options.tangent && sonde__mode_studies(mode);
     b.plan->input_gradient = sonde__wants_input_gradient(net, mode);
     if (allocate_builder(&b))
         write_commands(&b);

@@ -149,12 +149,33 @@ int sonde__take(sonde__builder *b, int layer)
 int sonde__take_masked(sonde__builder *b, const sonde__stage *stage)
 {
     int dy = sonde__take(b, stage->anchor);
-    if (stage->relu) {
-        sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, sonde__run_mask);
-        command.out = sonde__form_of(b, stage->anchor);
-        command.buffers[SONDE__Y] = b->values[stage->anchor];
-        command.buffers[SONDE__DY] = dy;
-        sonde__append(b, &command);
-    }
+    if (stage->relu)
+        sonde__append_mask(b, stage->anchor, dy);
     return dy;
+}
+
+void sonde__append_mask(sonde__builder *b, int layer, int buffer)
+{
+    sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, sonde__run_mask);
+    command.out = sonde__form_of(b, layer);
+    command.buffers[SONDE__Y] = b->real.values[layer];
+    command.buffers[SONDE__DY] = buffer;
+    sonde__append(b, &command);
+}
+
+int sonde__copied(sonde__builder *b, int buffer, const sonde__form *form)
+{
+    sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, sonde__run_copy);
+    int copy = sonde__add_form(b, form);
+    command.in = command.out = *form;
+    command.buffers[SONDE__X] = buffer;
+    command.buffers[SONDE__Y] = copy;
+    sonde__append(b, &command);
+    return copy;
+}
+
+void sonde__keep_dy(sonde__builder *b, int index, int dy, const sonde__form *form)
+{
+    if (b->plan->tangent)
+        b->dys[index] = sonde__copied(b, dy, form);
 }

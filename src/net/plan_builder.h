@@ -16,19 +16,36 @@ typedef struct sonde__gradient {
     int count;
 } sonde__gradient;
 
-typedef struct sonde__builder {
-    sonde__net *net;
-    sonde__plan *plan;
-    sonde_status status;        /* sticky */
-    int *values;                /* buffer of each layer */
+/* The buffers of a forward and backward pass. */
+typedef struct sonde__track {
+    int *values;                /* of each layer */
     int *sources;               /* what each stage read, in the layout it wanted */
     int *others;                /* its second operand */
     int *saved;                 /* what its forward command keeps for the backward one */
+    int *dys;                   /* the gradient of what it made, for tangents (sonde__keep_dy) */
     sonde__gradient *gradients; /* of each layer */
-    bool *needs;                /* a gradient */
-    bool *trained;              /* a parameter lies before it */
-    unsigned serves;            /* of the commands that are appended now */
+} sonde__track;
+
+typedef struct sonde__builder {
+    sonde__net *net;
+    sonde__plan *plan;
+    sonde_status status; /* sticky */
+    /* As in sonde__track; in the tangent part of a plan these hold derivatives. */
+    int *values, *sources, *others, *saved, *dys;
+    sonde__gradient *gradients;
+    sonde__track tangent;
+    sonde__track real; /* the pass itself; what backward functions read of x and y is here */
+    bool *needs;       /* a gradient */
+    bool *trained;     /* a parameter lies before it */
+    unsigned serves;   /* of the commands that are appended now */
 } sonde__builder;
+
+/* --- plan_build.c, plan_tangent.c ------------------------------------------------------------- */
+
+/* Takes the gradient of the logits from the caller. */
+void sonde__open_backward(sonde__builder *b);
+/* Both tangent parts of a plan, behind its backward part. */
+void sonde__write_tangents(sonde__builder *b);
 
 /* --- plan_builder.c --------------------------------------------------------------------------- */
 
@@ -83,6 +100,13 @@ int sonde__take(sonde__builder *b, int layer);
 /* The same through the stage's ReLU. */
 int sonde__take_masked(sonde__builder *b, const sonde__stage *stage);
 
+/* Where tangents will be wanted: keeps dy, which may be changed in place from here on, for them. */
+void sonde__keep_dy(sonde__builder *b, int index, int dy, const sonde__form *form);
+/* Zero where the layer's value is not positive: the gradient, or derivative, through a fused ReLU. */
+void sonde__append_mask(sonde__builder *b, int layer, int buffer);
+/* A new buffer with the same values. */
+int sonde__copied(sonde__builder *b, int buffer, const sonde__form *form);
+
 /* --- plan_table.c ----------------------------------------------------------------------------- */
 
 typedef void (*sonde__writer)(sonde__builder *b, int index);
@@ -99,6 +123,8 @@ typedef struct sonde__op_row {
     sonde__layout layout;
     bool takes_relu; /* a ReLU behind it may be fused */
     sonde__writer forward, backward;
+    /* The derivatives of both when parameters are scaled (see study.h). */
+    sonde__writer tangent_forward, tangent_backward;
 } sonde__op_row;
 
 const sonde__op_row *sonde__op_row_of(sonde__op op);
@@ -108,6 +134,8 @@ const sonde__op_row *sonde__op_row_of(sonde__op op);
 /* plan_product.c: CONV, LINEAR */
 void sonde__write_product(sonde__builder *b, int index);
 void sonde__write_product_backward(sonde__builder *b, int index);
+void sonde__write_product_tangent(sonde__builder *b, int index);
+void sonde__write_product_tangent_backward(sonde__builder *b, int index);
 /* plan_norm.c */
 void sonde__write_norm(sonde__builder *b, int index);
 void sonde__write_norm_backward(sonde__builder *b, int index);
@@ -146,7 +174,20 @@ void sonde__write_transpose(sonde__builder *b, int index);
 void sonde__write_transpose_backward(sonde__builder *b, int index);
 void sonde__write_upsample(sonde__builder *b, int index);
 void sonde__write_upsample_backward(sonde__builder *b, int index);
+/* plan_tangent.c */
+void sonde__write_no_tangent(sonde__builder *b, int index); /* of the input: zero */
+void sonde__write_unary_tangent(sonde__builder *b, int index);
+void sonde__write_unary_tangent_backward(sonde__builder *b, int index);
+void sonde__write_pool_tangent(sonde__builder *b, int index);
+void sonde__write_norm_tangent(sonde__builder *b, int index);
+void sonde__write_norm_tangent_backward(sonde__builder *b, int index);
+void sonde__write_row_norm_tangent(sonde__builder *b, int index);
+void sonde__write_row_norm_tangent_backward(sonde__builder *b, int index);
+void sonde__write_add_tangent(sonde__builder *b, int index);
+void sonde__write_mul_tangent(sonde__builder *b, int index);
+void sonde__write_mul_tangent_backward(sonde__builder *b, int index);
 /* plan_join.c */
+bool sonde__is_gate(const sonde__builder *b, int index);
 void sonde__write_binary(sonde__builder *b, int index);
 void sonde__write_add_backward(sonde__builder *b, int index);
 void sonde__write_mul_backward(sonde__builder *b, int index);

@@ -1,9 +1,9 @@
 /* Plans of operators with several inputs: add, mul, concat. */
 #include "net/plan_builder.h"
 
-static bool is_gate(const sonde__builder *b, const sonde__stage *stage)
+bool sonde__is_gate(const sonde__builder *b, int index)
 {
-    const sonde__layer *layer = &b->net->graph->layers[stage->core];
+    const sonde__layer *layer = sonde__core_of(b, index);
     const sonde__shape a = layer->shape, gate = b->net->graph->layers[layer->inputs[1]].shape;
     return layer->op == SONDE__OP_MUL && (a.height != gate.height || a.width != gate.width);
 }
@@ -19,7 +19,7 @@ void sonde__write_binary(sonde__builder *b, int index)
     command.layer = layer;
     command.in = command.out = form;
     command.relu = stage->relu;
-    command.flag = is_gate(b, stage);
+    command.flag = sonde__is_gate(b, index);
     b->sources[index] = sonde__value_as(b, layer->inputs[0], form.block);
     b->others[index] = sonde__value_as(b, layer->inputs[1], command.flag ? 1 : form.block);
     b->values[stage->anchor] = sonde__add_form(b, &form);
@@ -57,9 +57,10 @@ void sonde__write_mul_backward(sonde__builder *b, int index)
     sonde__form form = sonde__form_of(b, stage->anchor), right_form = sonde__form_of(b, right);
     sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, sonde__run_mul_backward);
     int dy = sonde__take(b, stage->anchor);
+    sonde__keep_dy(b, index, dy, &form);
     command.layer = layer;
     command.in = command.out = form;
-    command.flag = is_gate(b, stage);
+    command.flag = sonde__is_gate(b, index);
     right_form.block = command.flag ? 1 : form.block;
     command.buffers[SONDE__X] = b->sources[index];
     command.buffers[SONDE__OTHER] = b->others[index];

@@ -47,10 +47,13 @@ void sonde__write_norm_backward(sonde__builder *b, int index)
     sonde__gradient *g = &b->gradients[stage->anchor];
     sonde__command command = sonde__command_of(SONDE__KIND_NORM, sonde__run_norm_backward);
     bool other = stage->other >= 0 && b->needs[stage->other];
-    if (stage->pool) { /* only one part is read */
+    if (stage->pool || b->plan->tangent) { /* only one part is read */
         g->parts[0] = sonde__take(b, stage->anchor);
         g->count = 1;
     }
+    sonde__keep_dy(b, index, g->parts[0], &form);
+    if (stage->relu && b->plan->tangent)
+        sonde__append_mask(b, stage->anchor, b->dys[index]);
     command.layer = &b->net->graph->layers[stage->core];
     command.in = command.out = form;
     command.relu = stage->relu;
@@ -94,6 +97,7 @@ void sonde__write_layer_norm_backward(sonde__builder *b, int index)
     sonde__form form = sonde__form_of(b, stage->anchor);
     sonde__command command = sonde__command_of(SONDE__KIND_NORM, sonde__run_layer_norm_backward);
     int dy = sonde__take(b, stage->anchor);
+    sonde__keep_dy(b, index, dy, &form);
     command.layer = &b->net->graph->layers[stage->core];
     command.in = command.out = form;
     command.buffers[SONDE__X] = b->sources[index];

@@ -57,14 +57,24 @@ static void append_repack(sonde__builder *b, const sonde__command *like, sonde__
     sonde__append(b, &command);
 }
 
-static void append_product(sonde__builder *b, int core, sonde__direction direction, int input,
-                           int output)
+/* `flat`: the weights that are read, or gradients that are written; `bare`: no bias, no ReLU. */
+typedef struct product_part {
+    int core;
+    sonde__direction direction;
+    float *flat;
+    bool bare;
+} product_part;
+
+static void append_product(sonde__builder *b, product_part part, int input, int output)
 {
     sonde__net *net = b->net;
+    const int core = part.core;
+    const sonde__direction direction = part.direction;
     sonde__product product = product_of(b, core);
     bool back = direction == SONDE__BACKWARD_WEIGHT;
-    float *flat = back ? net->gradients : net->weights;
-    float *weight = parameter_at(b, flat, core, 0);
+    float *weight = parameter_at(b, part.flat, core, 0);
+    product.relu = product.relu && !part.bare;
+    product.options.bias = product.options.bias && !part.bare;
     sonde__kernel *repack = NULL;
     size_t repacked = 0;
     sonde__command command = sonde__command_of(kind_of(&product, direction), sonde__run_kernel);
@@ -82,7 +92,8 @@ static void append_product(sonde__builder *b, int core, sonde__direction directi
     command.layer = &net->graph->layers[core];
     command.buffers[SONDE__SLOT_INPUT] = input;
     command.buffers[SONDE__SLOT_OUTPUT] = output;
-    command.data[SONDE__SLOT_BIAS] = parameter_at(b, flat, core, 1);
+    if (product.options.bias)
+        command.data[SONDE__SLOT_BIAS] = parameter_at(b, part.flat, core, 1);
     if (repack)
         command.buffers[SONDE__SLOT_WEIGHT] = sonde__add_buffer(b, repacked);
     else
@@ -100,7 +111,8 @@ void sonde__write_product(sonde__builder *b, int index)
     sonde__form form = sonde__form_of(b, stage->anchor);
     b->sources[index] = sonde__value_as(b, stage->input, input_form(b, stage).block);
     b->values[stage->anchor] = sonde__add_form(b, &form);
-    append_product(b, stage->core, SONDE__FORWARD, b->sources[index], b->values[stage->anchor]);
+    product_part part = {stage->core, SONDE__FORWARD, b->net->weights, false};
+    append_product(b, part, b->sources[index], b->values[stage->anchor]);
 }
 
 /* Lets a watcher see the gradient by what the product's own result is. */
@@ -115,6 +127,16 @@ static void show_gradient(sonde__builder *b, int index, int dy)
     command.buffers[SONDE__Y] = b->values[anchor];
     command.buffers[SONDE__DY] = dy;
     sonde__append(b, &command);
+}
+
+static void give_input(sonde__builder *b, int index, int dy)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    const product_part part = {stage->core, SONDE__BACKWARD_INPUT, b->net->weights, false};
+    sonde__form form = input_form(b, stage);
+    int dx = sonde__add_form(b, &form);
+    append_product(b, part, dx, dy);
+    sonde__give(b, stage->input, dx, form);
 }
 
 static void append_norms(sonde__builder *b, int index, int dy)
@@ -136,16 +158,61 @@ static void append_norms(sonde__builder *b, int index, int dy)
 void sonde__write_product_backward(sonde__builder *b, int index)
 {
     const sonde__stage *stage = &b->net->stages[index];
-    sonde__form form = input_form(b, stage);
     int dy = sonde__take_masked(b, stage);
+    b->dys[index] = dy;
     show_gradient(b, index, dy);
     append_norms(b, index, dy);
     b->serves = SONDE__SERVES_GRADIENTS;
-    append_product(b, stage->core, SONDE__BACKWARD_WEIGHT, b->sources[index], dy);
+    product_part weight = {stage->core, SONDE__BACKWARD_WEIGHT, b->net->gradients, false};
+    append_product(b, weight, b->sources[index], dy);
     if (!b->needs[stage->input])
         return;
     b->serves = sonde__serves_layer(b, stage->input);
-    int dx = sonde__add_form(b, &form);
-    append_product(b, stage->core, SONDE__BACKWARD_INPUT, dx, dy);
-    sonde__give(b, stage->input, dx, form);
+    give_input(b, index, dy);
+}
+
+/* --- derivatives when the parameters grow by shares a (of the weight) and c (of the bias) ------- */
+
+/*
+ * y = W x + b      ry = W rx + a (y - b) + c b
+ * dx = W^T dy      rdx = W^T (rdy + a dy)
+ * dW = dy x^T      rdW = rdy x^T + dy rx^T       db = sum dy,  rdb = sum rdy
+ *
+ * So the kernels of the pass itself serve; the two parts of rdW go to two flat arrays.
+ */
+void sonde__write_product_tangent(sonde__builder *b, int index)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    const product_part bare = {stage->core, SONDE__FORWARD, b->net->weights, true};
+    sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, sonde__run_product_tangent);
+    command.layer = sonde__core_of(b, index);
+    command.out = sonde__form_of(b, stage->anchor);
+    command.relu = stage->relu;
+    b->sources[index] = sonde__value_as(b, stage->input, input_form(b, stage).block);
+    b->values[stage->anchor] = sonde__add_form(b, &command.out);
+    append_product(b, bare, b->sources[index], b->values[stage->anchor]);
+    command.buffers[SONDE__X] = b->real.values[stage->anchor];
+    command.buffers[SONDE__Y] = b->values[stage->anchor];
+    sonde__append(b, &command);
+}
+
+void sonde__write_product_tangent_backward(sonde__builder *b, int index)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    sonde__net *net = b->net;
+    const product_part first = {stage->core, SONDE__BACKWARD_WEIGHT, net->tangents, false};
+    const product_part second = {stage->core, SONDE__BACKWARD_WEIGHT, net->tangents + net->count,
+                                 true};
+    int dy = b->real.dys[index], rdy = sonde__take_masked(b, stage);
+    append_product(b, first, b->real.sources[index], rdy);
+    append_product(b, second, b->sources[index], dy);
+    if (!b->needs[stage->input])
+        return;
+    sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, sonde__run_add_scaled);
+    command.layer = sonde__core_of(b, index);
+    command.in = sonde__form_of(b, stage->anchor);
+    command.buffers[SONDE__DX] = rdy;
+    command.buffers[SONDE__MORE] = dy;
+    sonde__append(b, &command);
+    give_input(b, index, rdy);
 }

@@ -45,8 +45,8 @@ void sonde__write_simple_backward(sonde__builder *b, int index, sonde__kind kind
     command.buffers[SONDE__DY] = sonde__take(b, stage->anchor);
     command.buffers[SONDE__DX] = sonde__add_form(b, &command.in);
     if (reads) {
-        command.buffers[SONDE__X] = b->sources[index];
-        command.buffers[SONDE__Y] = b->values[stage->anchor];
+        command.buffers[SONDE__X] = b->real.sources[index];
+        command.buffers[SONDE__Y] = b->real.values[stage->anchor];
     }
     sonde__append(b, &command);
     sonde__give(b, stage->input, command.buffers[SONDE__DX], command.in);
@@ -86,6 +86,7 @@ void sonde__write_unary_backward(sonde__builder *b, int index)
     int dy = sonde__take(b, stage->anchor);
     command.layer = sonde__core_of(b, index);
     command.in = command.out = sonde__form_of(b, stage->anchor);
+    sonde__keep_dy(b, index, dy, &command.in);
     command.buffers[SONDE__DY] = dy;
     if (sonde__unary_by_output(command.layer->op) || command.layer->op == SONDE__OP_SOFTMAX)
         command.buffers[SONDE__Y] = b->values[stage->anchor];

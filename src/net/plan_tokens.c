@@ -40,7 +40,10 @@ static sonde__command open_backward(sonde__builder *b, int index, sonde__kind ki
     command.in.block = in_block;
     command.out = sonde__form_of(b, stage->anchor);
     command.buffers[SONDE__DY] = sonde__take(b, stage->anchor);
-    command.buffers[SONDE__X] = b->sources[index];
+    command.buffers[SONDE__X] = b->real.sources[index];
+    b->dys[index] = command.buffers[SONDE__DY];
+    if (kind == SONDE__KIND_NORM) /* it is changed in place */
+        sonde__keep_dy(b, index, command.buffers[SONDE__DY], &command.out);
     return command;
 }
 

@@ -161,7 +161,7 @@ static inline void backward_references(pair *p)
     reference_backward(&p->disturbed);
 }
 
-static inline void open_pair(pair *p, uint64_t number, bool study)
+static inline void open_pair_for(pair *p, uint64_t number, bool study, bool tangent)
 {
     memset(p, 0, sizeof *p);
     p->number = number;
@@ -172,10 +172,15 @@ static inline void open_pair(pair *p, uint64_t number, bool study)
                                       .seed = number,
                                       .winograd = (number & 2) != 0,
                                       .study = study,
-                                      .tangent = study};
+                                      .tangent = tangent};
     check_ok(p->context,
              sonde__net_create(p->context, random_graph(p->context, number), &p->options, &p->net));
     draw_parameters(p);
+}
+
+static inline void open_pair(pair *p, uint64_t number, bool study)
+{
+    open_pair_for(p, number, study, false);
 }
 
 static inline size_t pair_inputs(const pair *p)
