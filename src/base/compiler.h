@@ -26,6 +26,8 @@ typedef double sonde__vector8 __attribute__((vector_size(64), may_alias));
 typedef double sonde__loose8 __attribute__((vector_size(64), aligned(8), may_alias));
 /* Sixteen floats likewise; aligned to a float. */
 typedef float sonde__vector16 __attribute__((vector_size(64), may_alias, aligned(4)));
+/* What comparing two of those gives: all bits of a lane, or none. */
+typedef int sonde__mask16 __attribute__((vector_size(64), may_alias, aligned(4)));
 
 /* Lanes of two such vectors, the second one's numbered from 8 on, by eight constant numbers. */
 #define SONDE_SHUFFLE8(a, b, ...) __builtin_shufflevector((a), (b), __VA_ARGS__)
@@ -41,6 +43,14 @@ typedef float sonde__vector16 __attribute__((vector_size(64), may_alias, aligned
 
 /* Bits that are set in a 64-bit word. */
 #define SONDE_COUNT_BITS(word) __builtin_popcountll(word)
+
+/* The same for loops that count bits, which AVX-512 does since 2019. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(SONDE_SANITIZED)
+#define SONDE_CLONES_BITS \
+    __attribute__((target_clones("arch=icelake-server", "arch=x86-64-v3", "default")))
+#else
+#define SONDE_CLONES_BITS
+#endif
 
 /* What the processor can run: the vectors that AVX2 and AVX-512 kernels are written for. */
 #if defined(__GNUC__) && defined(__x86_64__)

@@ -103,6 +103,9 @@ sonde_status sonde_choose_rank(sonde_context *context, const sonde_score *scores
 
 /* --- vote -------------------------------------------------------------------------------------- */
 
+/* Candidates that can vote: places, and twice as many halves of votes, are exact in a float. */
+enum { LEVELS = 1 << 23 };
+
 /* One voter's levels: equal for ties, larger is better, 0 for what is not valid. */
 static sonde_status fill_levels(sonde_context *context, const sonde_score *scores, size_t n,
                                 place *places, float *levels)
@@ -125,13 +128,16 @@ static void add_votes(const float *levels, float own, size_t n, float *margins)
         margins[j] += (own > levels[j] ? 1.0f : 0.0f) - (own < levels[j] ? 1.0f : 0.0f);
 }
 
-/* Pairs won, ties half; the candidate's tie with itself comes off. */
+/* Pairs won, ties half; the candidate's tie with itself comes off. Halves are exact in a float: n is
+ * below LEVELS. */
+SONDE_CLONES
 static double wins_of(const float *margins, size_t n)
 {
-    double wins = 0;
+    float halves = 0;
+#pragma omp simd reduction(+ : halves)
     for (size_t j = 0; j < n; j++)
-        wins += margins[j] > 0 ? 1 : margins[j] < 0 ? 0 : 0.5;
-    return wins - 0.5;
+        halves += (margins[j] > 0 ? 1.0f : 0.0f) + (margins[j] >= 0 ? 1.0f : 0.0f);
+    return 0.5 * (double)halves - 0.5;
 }
 
 static sonde_score share_won(const sonde_score *scores, size_t voters, size_t n, size_t candidate,
@@ -184,6 +190,9 @@ sonde_status sonde_choose_vote(sonde_context *context, const sonde_score *scores
     if (!scores || !votes)
         return sonde__fail(context, SONDE_ERROR_ARGUMENT, "vote: %s is NULL",
                            scores ? "votes" : "scores");
+    if (n >= LEVELS)
+        return sonde__fail(context, SONDE_ERROR_UNSUPPORTED,
+                           "vote: %zu candidates; there must be fewer than %d", n, (int)LEVELS);
     return count_votes(context, scores, voters, n, votes);
 }
 

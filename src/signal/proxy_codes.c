@@ -67,25 +67,23 @@ void sonde_nwot_free(sonde_nwot *nwot)
     sonde__free(nwot->context, nwot);
 }
 
-/* One bit a float for GROUP of them; returns nonzero where one is NaN. */
+/* One bit a float for GROUP of them; true where one is NaN. */
 SONDE_CLONES
-static uint32_t pack_group(const float *values, uint32_t *words)
+static bool pack_group(const float *values, uint32_t *words)
 {
-    uint32_t word[LANES] = {0}, nan[LANES] = {0};
-    for (unsigned bit = 0; bit < 32; bit++) {
-        const float *const v = values + bit * LANES;
-#pragma omp simd
-        for (int lane = 0; lane < LANES; lane++) {
-            word[lane] |= (v[lane] > 0 ? 1u : 0u) << bit;
-            nan[lane] |= v[lane] != v[lane] ? 1u : 0u;
-        }
+    const sonde__vector16 zero = {0};
+    sonde__mask16 bits = {0}, nan = {0};
+    for (int bit = 0; bit < 32; bit++) {
+        const sonde__vector16 v = *(const sonde__vector16 *)(values + bit * LANES);
+        bits |= (v > zero) & (int)(1u << bit);
+        nan |= v != v;
     }
-    uint32_t any = 0;
+    int any = 0;
     for (int lane = 0; lane < LANES; lane++) {
-        words[lane] = word[lane];
+        words[lane] = (uint32_t)bits[lane];
         any |= nan[lane];
     }
-    return any;
+    return any != 0;
 }
 
 /* `count` floats, at most BLOCK; returns the words that are filled. */
@@ -107,7 +105,7 @@ static size_t pack(const float *values, size_t count, uint64_t *codes, bool *non
     return words;
 }
 
-SONDE_CLONES
+SONDE_CLONES_BITS
 static uint64_t hamming(const uint64_t *a, const uint64_t *b, size_t words)
 {
     uint64_t count = 0;
