@@ -12,6 +12,9 @@ except ImportError:
     sys.exit("PyTorch is missing, so the peer cannot be measured. "
              "python3 -m pip install torch==2.13.0 (the CPU build) and run this again.")
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden"))
+import architectures  # noqa: E402  (the networks that recorded values come from)
+
 # Memory that glibc gives back to the system after every step is faulted in again by the next one.
 # These settings keep it; a careful user of PyTorch on a CPU sets them.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "8589934592",
@@ -85,7 +88,9 @@ def mlp():
 # name: constructor, input shape, parameters (as tests/unit/net_arch.c counts them)
 NETS = {"resnet20": (ResNet20, (3, 32, 32), 269722),
         "cnn": (cnn, (1, 28, 28), None),
-        "mlp": (mlp, (1, 28, 28), 669706)}
+        "mlp": (mlp, (1, 28, 28), 669706),
+        "mobilenetv2": (lambda: architectures.MobileNetV2(1.0, 10), (3, 32, 32), 2296922),
+        "vit-tiny": (lambda: architectures.Vit(32, 4, 192, 12, 3, 10), (3, 32, 32), 5362378)}
 
 
 class Trainer:

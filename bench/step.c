@@ -4,7 +4,8 @@
  *
  *     bench_step [threads] [seconds a network] [network ...]
  *
- * Networks: resnet20 (32x32x3), cnn (28x28x1), mlp (784-512-512-10), all at batch 128. The peer is
+ * Networks: resnet20 (32x32x3), cnn (28x28x1), mlp (784-512-512-10), mobilenetv2 and vit-tiny
+ * (32x32x3), all at batch 128. The peer is
  * peer_step.py. Least times are the ones to compare on a machine that others use too.
  */
 #include <stdio.h>
@@ -29,7 +30,9 @@ typedef struct bench_case {
 
 static const bench_case cases[] = {{"resnet20", "resnet20", {3, 32, 32}},
                                    {"cnn", "cnn", {1, 28, 28}},
-                                   {"mlp", "mlp:widths=512x512", {784, 1, 1}}};
+                                   {"mlp", "mlp:widths=512x512", {784, 1, 1}},
+                                   {"mobilenetv2", "mobilenetv2", {3, 32, 32}},
+                                   {"vit-tiny", "vit-tiny", {3, 32, 32}}};
 
 /* Everything that a step reads and writes. */
 typedef struct step {

@@ -34,6 +34,7 @@ struct sonde__kernel {
 struct sonde__packing {
     sonde_context *context;
     dnnl_memory_desc_t layout;
+    size_t *offsets; /* by index, a dimension after the other */
 };
 
 /* Any of oneDNN's operation descriptors. */
@@ -395,7 +396,50 @@ int sonde__kernels_block(sonde__kernels *kernels)
     return block == 8 || block == 16 ? block : 1;
 }
 
+void sonde__product_small(const sonde__small_product *product, const float *a, const float *b,
+                          float *c)
+{
+    dnnl_sgemm(product->turn_a ? 'T' : 'N', product->turn_b ? 'T' : 'N', (dnnl_dim_t)product->rows,
+               (dnnl_dim_t)product->columns, (dnnl_dim_t)product->inner, product->scale, a,
+               (dnnl_dim_t)product->a_step, b, (dnnl_dim_t)product->b_step,
+               product->more ? 1.0F : 0.0F, c, (dnnl_dim_t)product->c_step);
+}
+
 /* --- weights ---------------------------------------------------------------------------------- */
+
+/* What an index of one dimension adds to where an element lies: its position is split by the inner
+ * blocks, innermost last, and each dimension goes its own way through them. */
+static size_t offset_part(const dnnl_memory_desc_t *layout, int dimension, dnnl_dim_t index)
+{
+    const dnnl_blocking_desc_t *blocking = &layout->format_desc.blocking;
+    dnnl_dim_t offset = 0, stride = 1;
+    for (int k = blocking->inner_nblks - 1; k >= 0; k--) {
+        const dnnl_dim_t block = blocking->inner_blks[k];
+        if (blocking->inner_idxs[k] == dimension) {
+            offset += index % block * stride;
+            index /= block;
+        }
+        stride *= block;
+    }
+    return (size_t)(offset + index * blocking->strides[dimension]);
+}
+
+static sonde_status tabulate_offsets(sonde__packing *packing)
+{
+    const dnnl_memory_desc_t *layout = &packing->layout;
+    size_t total = 0;
+    for (int d = 0; d < layout->ndims; d++)
+        total += (size_t)layout->dims[d];
+    packing->offsets = sonde__alloc(packing->context, total, sizeof *packing->offsets);
+    if (!packing->offsets)
+        return SONDE_ERROR_MEMORY;
+    size_t *at = packing->offsets;
+    for (int d = 0; d < layout->ndims; d++) {
+        for (dnnl_dim_t i = 0; i < layout->dims[d]; i++)
+            *at++ = offset_part(layout, d, i);
+    }
+    return SONDE_OK;
+}
 
 static sonde_status make_packing(sonde__kernels *kernels, const dnnl_memory_desc_t *layout,
                                  sonde__packing **packing)
@@ -405,6 +449,11 @@ static sonde_status make_packing(sonde__kernels *kernels, const dnnl_memory_desc
         return SONDE_ERROR_MEMORY;
     made->context = kernels->context;
     made->layout = *layout;
+    const sonde_status status = tabulate_offsets(made);
+    if (status != SONDE_OK) {
+        sonde__packing_free(made);
+        return status;
+    }
     *packing = made;
     return SONDE_OK;
 }
@@ -440,8 +489,10 @@ sonde_status sonde__product_packing(sonde__kernels *kernels, const sonde__produc
 
 void sonde__packing_free(sonde__packing *packing)
 {
-    if (packing)
-        sonde__free(packing->context, packing);
+    if (!packing)
+        return;
+    sonde__free(packing->context, packing->offsets);
+    sonde__free(packing->context, packing);
 }
 
 size_t sonde__packing_floats(const sonde__packing *packing)
@@ -449,40 +500,34 @@ size_t sonde__packing_floats(const sonde__packing *packing)
     return dnnl_memory_desc_get_size(&packing->layout) / sizeof(float);
 }
 
-/* Where an element lies: its position split by the inner blocks, innermost last. */
-static size_t packed_offset(const dnnl_memory_desc_t *layout, const dnnl_dim_t *position)
+typedef struct transfer {
+    const float *from; /* the plain side moves on */
+    float *to;
+    bool pack;
+} transfer;
+
+/* Elements whose position has `fixed` as the offset of its dimensions before `d`, from `*plain` on. */
+static void walk_dimension(const sonde__packing *packing, int d, const size_t *offsets,
+                           size_t fixed, transfer *t)
 {
-    const dnnl_blocking_desc_t *blocking = &layout->format_desc.blocking;
-    dnnl_dim_t rest[DNNL_MAX_NDIMS], offset = layout->offset0, stride = 1;
-    for (int d = 0; d < layout->ndims; d++)
-        rest[d] = position[d];
-    for (int k = blocking->inner_nblks - 1; k >= 0; k--) {
-        dnnl_dim_t block = blocking->inner_blks[k], d = blocking->inner_idxs[k];
-        offset += rest[d] % block * stride;
-        rest[d] /= block;
-        stride *= block;
+    const dnnl_memory_desc_t *layout = &packing->layout;
+    const size_t count = (size_t)layout->dims[d];
+    if (d + 1 < layout->ndims) {
+        for (size_t i = 0; i < count; i++)
+            walk_dimension(packing, d + 1, offsets + count, fixed + offsets[i], t);
+    } else if (t->pack) {
+        for (size_t i = 0; i < count; i++)
+            t->to[fixed + offsets[i]] = *t->from++;
+    } else {
+        for (size_t i = 0; i < count; i++)
+            *t->to++ = t->from[fixed + offsets[i]];
     }
-    for (int d = 0; d < layout->ndims; d++)
-        offset += rest[d] * blocking->strides[d];
-    return (size_t)offset;
 }
 
 static void walk_packing(const sonde__packing *packing, const float *from, float *to, bool pack)
 {
-    const dnnl_memory_desc_t *layout = &packing->layout;
-    dnnl_dim_t position[DNNL_MAX_NDIMS] = {0};
-    size_t count = 1;
-    for (int d = 0; d < layout->ndims; d++)
-        count *= (size_t)layout->dims[d];
-    for (size_t i = 0; i < count; i++) {
-        size_t offset = packed_offset(layout, position);
-        if (pack)
-            to[offset] = from[i];
-        else
-            to[i] = from[offset];
-        for (int d = layout->ndims - 1; d >= 0 && ++position[d] == layout->dims[d]; d--)
-            position[d] = 0;
-    }
+    transfer t = {from, to, pack};
+    walk_dimension(packing, 0, packing->offsets, (size_t)packing->layout.offset0, &t);
 }
 
 void sonde__packing_pack(const sonde__packing *packing, const float *plain, float *packed)

@@ -67,6 +67,18 @@ size_t sonde__kernel_scratch(const sonde__kernel *kernel); /* bytes */
 sonde_status sonde__kernel_bind(sonde__kernel *kernel, sonde__slot slot, void *memory);
 sonde_status sonde__kernel_run(const sonde__kernel *kernel);
 
+/* c = scale a b, plus c if `more`: row-major, rows x inner times inner x columns, each perhaps read
+ * turned; `step` floats from row to row of what lies in memory. Inside a parallel region it runs on
+ * the calling thread. */
+typedef struct sonde__small_product {
+    size_t rows, columns, inner;
+    size_t a_step, b_step, c_step;
+    bool turn_a, turn_b, more;
+    float scale;
+} sonde__small_product;
+void sonde__product_small(const sonde__small_product *product, const float *a, const float *b,
+                          float *c);
+
 void sonde__packing_free(sonde__packing *packing);
 size_t sonde__packing_floats(const sonde__packing *packing);
 /* Between the plain layout (out, in, row, column) and the packed one; padding becomes zero. */

@@ -12,11 +12,11 @@
  *
  * Invariant: entries of P, dS and their tangents that a causal mask hides are exactly zero.
  */
-#include <cblas.h>
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
+#include "net/kernels_dnnl.h"
 #include "net/ops.h"
 
 typedef struct rows {
@@ -41,17 +41,31 @@ typedef struct target {
 /* tokens x tokens: scale a b^T, a and b of tokens x size. */
 static void by_pairs(const head *h, rows a, rows b, float scale, bool more, float *pairs)
 {
-    const int tokens = (int)h->tokens, size = (int)h->size;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tokens, tokens, size, scale, a.at,
-                (int)a.step, b.at, (int)b.step, more ? 1.0F : 0.0F, pairs, tokens);
+    const sonde__small_product product = {.rows = h->tokens,
+                                          .columns = h->tokens,
+                                          .inner = h->size,
+                                          .a_step = a.step,
+                                          .b_step = b.step,
+                                          .c_step = h->tokens,
+                                          .turn_b = true,
+                                          .more = more,
+                                          .scale = scale};
+    sonde__product_small(&product, a.at, b.at, pairs);
 }
 
 /* tokens x size: pairs b, or pairs^T b. */
 static void by_features(const head *h, const float *pairs, bool turn, rows b, target c)
 {
-    const int tokens = (int)h->tokens, size = (int)h->size;
-    cblas_sgemm(CblasRowMajor, turn ? CblasTrans : CblasNoTrans, CblasNoTrans, tokens, size, tokens,
-                1.0F, pairs, tokens, b.at, (int)b.step, c.more ? 1.0F : 0.0F, c.at, (int)c.step);
+    const sonde__small_product product = {.rows = h->tokens,
+                                          .columns = h->size,
+                                          .inner = h->tokens,
+                                          .a_step = h->tokens,
+                                          .b_step = b.step,
+                                          .c_step = c.step,
+                                          .turn_a = turn,
+                                          .more = c.more,
+                                          .scale = 1};
+    sonde__product_small(&product, pairs, b.at, c.at);
 }
 
 static size_t seen(const head *h, size_t token)
@@ -59,21 +73,52 @@ static size_t seen(const head *h, size_t token)
     return h->causal ? token + 1 : h->tokens;
 }
 
+SONDE_CLONES static void scale_row(size_t n, float factor, float *row)
+{
+    for (size_t j = 0; j < n; j++)
+        row[j] *= factor;
+}
+
+SONDE_CLONES static float row_product(size_t n, const float *a, const float *b)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t j = 0; j < n; j++)
+        sum += a[j] * b[j];
+    return sum;
+}
+
+SONDE_CLONES static float row_sum(size_t n, const float *a)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t j = 0; j < n; j++)
+        sum += a[j];
+    return sum;
+}
+
+SONDE_CLONES static float row_top(size_t n, const float *a)
+{
+    float top = a[0];
+#pragma omp simd reduction(max : top)
+    for (size_t j = 1; j < n; j++)
+        top = a[j] > top ? a[j] : top;
+    return top;
+}
+
+SONDE_CLONES static void row_slopes(size_t n, const float *p, float mean, float factor, float *d)
+{
+    for (size_t j = 0; j < n; j++)
+        d[j] = factor * p[j] * (d[j] - mean);
+}
+
 static void softmax_rows(const head *h, float *pairs)
 {
     for (size_t i = 0; i < h->tokens; i++) {
         float *row = pairs + i * h->tokens;
         size_t n = seen(h, i);
-        float top = row[0];
-        double sum = 0;
-        for (size_t j = 1; j < n; j++)
-            top = row[j] > top ? row[j] : top;
-        sonde__exp_shifted(n, top, row);
-        for (size_t j = 0; j < n; j++)
-            sum += (double)row[j];
-        const float inverse = (float)(1.0 / sum);
-        for (size_t j = 0; j < n; j++)
-            row[j] *= inverse;
+        sonde__exp_shifted(n, row_top(n, row), row);
+        scale_row(n, 1.0F / row_sum(n, row), row);
         memset(row + n, 0, (h->tokens - n) * sizeof *row);
     }
 }
@@ -85,12 +130,7 @@ static void softmax_slopes(const head *h, const float *p, float factor, float *d
         const float *row = p + i * h->tokens;
         float *slope = d + i * h->tokens;
         size_t n = seen(h, i);
-        double product = 0;
-        for (size_t j = 0; j < n; j++)
-            product += (double)(row[j] * slope[j]);
-        const float mean = (float)product;
-        for (size_t j = 0; j < n; j++)
-            slope[j] = factor * row[j] * (slope[j] - mean);
+        row_slopes(n, row, row_product(n, row, slope), factor, slope);
         memset(slope + n, 0, (h->tokens - n) * sizeof *slope);
     }
 }
@@ -114,7 +154,7 @@ static head head_of(const sonde__attention *a, const float *qkv, size_t index)
                   .scale = (float)(1.0 / sqrt((double)size))};
 }
 
-/* Below this many multiply-adds all stays on one thread, in BLAS too. */
+/* Below this many multiply-adds all stays on one thread. */
 enum { PARALLEL_WORK = 1 << 18 };
 
 static bool parallel(const sonde__attention *a)
