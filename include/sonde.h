@@ -309,7 +309,10 @@ typedef struct sonde_keep_series {
     X(SONDE_KEEP_WARN_FEW, 8u, "fewer than five usable scores") \
     X(SONDE_KEEP_WARN_INVALID, 16u, "some epochs have no valid score") \
     X(SONDE_KEEP_WARN_FLAT, 32u, "the scores in the window hardly differ") \
-    X(SONDE_KEEP_WARN_SEEN, 64u, "the probe batch is trained on and cannot see over-fitting")
+    X(SONDE_KEEP_WARN_SEEN, 64u, "the probe batch is trained on and cannot see over-fitting") \
+    X(SONDE_KEEP_WARN_TPV, 128u, \
+      "test prediction variance tells stability, not accuracy: against the test loss it is " \
+      "U-shaped")
 
 enum {
 #define SONDE_KEEP_WARNING_ENUM(name, bit, sentence) name = (int)bit,
@@ -587,8 +590,10 @@ typedef enum sonde_score_kind {
     SONDE_SCORE_RAW = 0,
     SONDE_SCORE_HEAD_SCALED = 1,
     SONDE_SCORE_FEATURE_SCALED = 2,
-    SONDE_SCORE_LOSS = 3,    /* of the probe batch: for held-out ones, which may read better */
-    SONDE_SCORE_ACCURACY = 4 /* likewise (docs/results.md) */
+    SONDE_SCORE_LOSS = 3,     /* of the probe batch: for held-out ones, which may read better */
+    SONDE_SCORE_ACCURACY = 4, /* likewise (docs/results.md) */
+    SONDE_SCORE_TPV = 5 /* measured by the caller, sonde_steer_tpv; a warning goes with it, and
+                           spectra decide on stopping alone */
 } sonde_score_kind;
 
 typedef enum sonde_probe_kind {
@@ -675,6 +680,13 @@ SONDE_API sonde_status sonde_steer_losses(sonde_steer *steer, const uint64_t *id
  * check. The report may be NULL. */
 SONDE_API sonde_status sonde_steer_head(sonde_steer *steer, const sonde_head_batch *batch,
                                         int which, sonde_head_report *report);
+/*
+ * Test prediction variance of the running epoch (`epoch` -1) or of one that has ended, which was
+ * measured meanwhile. Decides where keep_by is SONDE_SCORE_TPV, and is otherwise ignored; epochs
+ * without it cannot be kept then. SONDE_ERROR_NOT_FOUND for an epoch that was not ended. One rank's
+ * own number: it is not reduced for an epoch that has ended, so give it to all ranks alike.
+ */
+SONDE_API sonde_status sonde_steer_tpv(sonde_steer *steer, int64_t epoch, const sonde_score *tpv);
 /* Copies the matrix and returns; its spectrum is computed on a worker thread. */
 SONDE_API sonde_status sonde_steer_weights(sonde_steer *steer, const char *layer,
                                            const sonde_matrix *weight);
@@ -887,8 +899,8 @@ SONDE_API sonde_status sonde_tpv_label_noise(sonde_context *context, const sonde
     X(SONDE_PROXY_FISHER, 7, "fisher", \
       "squared activation * gradient of each channel, weighted by its number of weights") \
     X(SONDE_PROXY_SYNFLOW, 8, "synflow", \
-      "natural logarithm of the sum of |weight * dR/dweight| with absolute weights, an input of " \
-      "ones and no batch norm") \
+      "sum over weights of |weight * dR/dweight| with absolute weights, an input of ones and no " \
+      "batch norm; NASLib's is its natural logarithm") \
     X(SONDE_PROXY_SYNFLOW_BN, 9, "synflow_bn", "synflow with batch norm left in") \
     X(SONDE_PROXY_JACOB_COV, 10, "jacob_cov", \
       "how little the input gradients of different examples correlate") \
