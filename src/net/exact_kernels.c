@@ -8,7 +8,7 @@
 
 enum { LANES = 8, WIDE = 8, WIDE_VECTORS = 2, NARROW = 4, NARROW_VECTORS = 1, BLOCK = 4 };
 
-static size_t tile_rows(void)
+size_t sonde__gather_tile(void)
 {
     return sonde__cpu_has_avx512() ? WIDE : NARROW;
 }
@@ -16,12 +16,6 @@ static size_t tile_rows(void)
 size_t sonde__gather_packed(size_t rows, size_t depth)
 {
     return (rows + SONDE__EXACT_TILE - 1) / SONDE__EXACT_TILE * SONDE__EXACT_TILE * depth;
-}
-
-size_t sonde__gather_place(size_t depth, size_t row, size_t k)
-{
-    const size_t tile = tile_rows();
-    return (row / tile * depth + k) * tile + row % tile;
 }
 
 /* A vector from anywhere; a pointer, since how functions return vectors depends on the machine. */
@@ -73,7 +67,7 @@ SONDE_CLONES static void product_narrow(const sonde__gather *g, const double *pa
 
 void sonde__gather_product(const sonde__gather *g, const double *packed, double *y)
 {
-    if (tile_rows() == WIDE)
+    if (sonde__gather_tile() == WIDE)
         product_wide(g, packed, y);
     else
         product_narrow(g, packed, y);

@@ -18,9 +18,14 @@ typedef struct sonde__gather {
     size_t stride; /* from row to row of y, at least `count` rounded up to the slack */
 } sonde__gather;
 
+/* Rows of a tile on this machine. */
+size_t sonde__gather_tile(void);
 /* Doubles of packed factors; where factor (row, k) lies among them. Others must be zero. */
 size_t sonde__gather_packed(size_t rows, size_t depth);
-size_t sonde__gather_place(size_t depth, size_t row, size_t k);
+static inline size_t sonde__gather_place(size_t tile, size_t depth, size_t row, size_t k)
+{
+    return (row / tile * depth + k) * tile + row % tile;
+}
 
 /* y[row * stride + j] = sum over k of factor(row, k) * x[offsets[k] + j]; rows are rounded up to a
  * multiple of SONDE__EXACT_TILE at most, the additional ones are zero. */

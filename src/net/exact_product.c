@@ -183,10 +183,12 @@ static void find_offsets(const geometry *g, size_t *offsets)
 static void pack(const geometry *g, const float *weights, double *packed)
 {
     const size_t depth = g->in * g->taps;
+    const size_t tile = sonde__gather_tile();
     memset(packed, 0, sonde__gather_packed(g->out, depth) * sizeof *packed);
     for (size_t o = 0; o < g->out; o++) {
+        double *to = packed + sonde__gather_place(tile, depth, o, 0);
         for (size_t k = 0; k < depth; k++)
-            packed[sonde__gather_place(depth, o, k)] = (double)weights[o * depth + k];
+            to[k * tile] = (double)weights[o * depth + k];
     }
 }
 
@@ -258,6 +260,7 @@ sonde_status sonde__exact_conv(sonde__exact *e, int layer)
 /* Factors and places in `slopes` for the taps of one phase; returns how many rows are gathered. */
 static size_t pack_back(const geometry *g, const float *weights, size_t phase, const space *s)
 {
+    const size_t tile = sonde__gather_tile();
     size_t taps = 0, seen = 0;
     for (size_t tap = 0; tap < g->taps; tap++)
         taps += tap_phase(g, tap) == phase;
@@ -269,9 +272,11 @@ static size_t pack_back(const geometry *g, const float *weights, size_t phase, c
         for (size_t o = 0; o < g->out; o++) {
             const size_t k = o * taps + seen;
             s->offsets[k] = o * g->slope_stride + g->margin - tap_distance(g, tap);
-            for (size_t i = 0; i < g->in; i++)
-                s->packed[sonde__gather_place(depth, i, k)] =
-                    (double)weights[(o * g->in + i) * g->taps + tap];
+            for (size_t i = 0; i < g->in; i += tile) {
+                double *to = s->packed + sonde__gather_place(tile, depth, i, k);
+                for (size_t r = 0; r < tile && i + r < g->in; r++)
+                    to[r] = (double)weights[(o * g->in + i + r) * g->taps + tap];
+            }
         }
         seen++;
     }
