@@ -396,6 +396,17 @@ int sonde__kernels_block(sonde__kernels *kernels)
     return block == 8 || block == 16 ? block : 1;
 }
 
+void sonde__product_small(const sonde__small_product *product, const float *a, const float *b,
+                          float *c)
+{
+    dnnl_sgemm(product->turn_a ? 'T' : 'N', product->turn_b ? 'T' : 'N', (dnnl_dim_t)product->rows,
+               (dnnl_dim_t)product->columns, (dnnl_dim_t)product->inner, product->scale, a,
+               (dnnl_dim_t)product->a_step, b, (dnnl_dim_t)product->b_step,
+               product->more ? 1.0F : 0.0F, c, (dnnl_dim_t)product->c_step);
+}
+
+/* --- weights ---------------------------------------------------------------------------------- */
+
 /* What an index of one dimension adds to where an element lies: its position is split by the inner
  * blocks, innermost last, and each dimension goes its own way through them. */
 static size_t offset_part(const dnnl_memory_desc_t *layout, int dimension, dnnl_dim_t index)
