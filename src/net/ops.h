@@ -228,6 +228,17 @@ void sonde__softmax_second(const sonde__form *form, const float *y, const float 
 void sonde__max_pool_tangent(const sonde__pool_window *pool, const float *x, const float *y,
                              const float *rx, float *ry);
 
+/* --- op_attention_tangent.c: `scratch` has threads x tokens x tokens floats, backward three times
+ * as many --- */
+
+void sonde__attention_tangent(const sonde__attention *a, const float *qkv, const float *rqkv,
+                              float *ry);
+typedef struct sonde__attention_slopes {
+    const float *qkv, *rqkv, *dy, *rdy;
+} sonde__attention_slopes;
+void sonde__attention_tangent_backward(const sonde__attention *a,
+                                       const sonde__attention_slopes *slopes, float *rdqkv);
+
 /* --- op_norm_tangent.c --- */
 
 typedef struct sonde__norm_tangent {

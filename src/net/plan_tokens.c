@@ -319,6 +319,107 @@ void sonde__write_attention_backward(sonde__builder *b, int index)
     sonde__give(b, stage->input, command.buffers[SONDE__DX], command.in);
 }
 
+/* --- derivatives when parameters are scaled ---------------------------------------------------- */
+
+/* Rows of the table grow by its share. */
+void sonde__write_embedding_tangent(sonde__builder *b, int index)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, sonde__run_add_scaled);
+    sonde__write_no_tangent(b, index);
+    command.layer = sonde__core_of(b, index);
+    command.in = sonde__form_of(b, stage->anchor);
+    command.buffers[SONDE__DX] = b->values[stage->anchor];
+    command.buffers[SONDE__MORE] = b->real.values[stage->anchor];
+    sonde__append(b, &command);
+}
+
+static sonde_status run_positions_tangent(sonde__net *net, const sonde__command *command)
+{
+    const float *table = sonde__layer_weights(net, command->layer, 0);
+    const size_t values = sonde__features(command->in.shape);
+    for (size_t n = 0; n < (size_t)command->in.batch; n++)
+        sonde__accumulate_share(values, command->data[SONDE__Y] + n * values,
+                                sonde__layer_scale(net, command->layer, 0), table);
+    return SONDE_OK;
+}
+
+void sonde__write_positions_tangent(sonde__builder *b, int index)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, run_positions_tangent);
+    command.layer = sonde__core_of(b, index);
+    command.in = sonde__token_form(b, stage->input);
+    int rx = sonde__value_as(b, stage->input, command.in.block);
+    b->values[stage->anchor] = sonde__copied(b, rx, &command.in);
+    command.buffers[SONDE__Y] = b->values[stage->anchor];
+    sonde__append(b, &command);
+}
+
+static sonde_status run_attention_tangent(sonde__net *net, const sonde__command *command)
+{
+    (void)net;
+    sonde__attention attention = attention_of(command);
+    sonde__attention_tangent(&attention, command->data[SONDE__X], command->data[SONDE__OTHER],
+                             command->data[SONDE__Y]);
+    return SONDE_OK;
+}
+
+static sonde_status run_attention_tangent_backward(sonde__net *net, const sonde__command *command)
+{
+    (void)net;
+    sonde__attention attention = attention_of(command);
+    const sonde__attention_slopes slopes = {
+        .qkv = command->data[SONDE__X],
+        .rqkv = command->data[SONDE__OTHER],
+        .dy = command->data[SONDE__DY],
+        .rdy = command->data[SONDE__MORE],
+    };
+    sonde__attention_tangent_backward(&attention, &slopes, command->data[SONDE__DX]);
+    return SONDE_OK;
+}
+
+/* What both parts read: Q, K and V, their derivatives and P. */
+static sonde__command attention_command(sonde__builder *b, int index, sonde__run run)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    sonde__command command = sonde__command_of(SONDE__KIND_ATTENTION, run);
+    command.layer = sonde__core_of(b, index);
+    command.in = sonde__token_form(b, stage->input);
+    command.out = sonde__form_of(b, stage->anchor);
+    command.flag = true;
+    command.buffers[SONDE__X] = b->real.sources[index];
+    command.buffers[SONDE__OTHER] = b->sources[index];
+    command.buffers[SONDE__SAVED] = b->real.saved[index];
+    return command;
+}
+
+void sonde__write_attention_tangent(sonde__builder *b, int index)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    b->sources[index] = sonde__value_as(b, stage->input, sonde__token_form(b, stage->input).block);
+    sonde__command command = attention_command(b, index, run_attention_tangent);
+    b->values[stage->anchor] = sonde__add_form(b, &command.out);
+    command.buffers[SONDE__Y] = b->values[stage->anchor];
+    command.buffers[SONDE__PARTIAL] = sonde__add_buffer(b, pairs_by_thread(b, &command.in));
+    sonde__append(b, &command);
+}
+
+void sonde__write_attention_tangent_backward(sonde__builder *b, int index)
+{
+    const sonde__stage *stage = sonde__stage_at(b, index);
+    int rdy = sonde__take(b, stage->anchor);
+    if (!b->needs[stage->input])
+        return;
+    sonde__command command = attention_command(b, index, run_attention_tangent_backward);
+    command.buffers[SONDE__DY] = b->real.dys[index];
+    command.buffers[SONDE__MORE] = rdy;
+    command.buffers[SONDE__DX] = sonde__add_form(b, &command.in);
+    command.buffers[SONDE__PARTIAL] = sonde__add_buffer(b, 3 * pairs_by_thread(b, &command.in));
+    sonde__append(b, &command);
+    sonde__give(b, stage->input, command.buffers[SONDE__DX], command.in);
+}
+
 /* --- moves ------------------------------------------------------------------------------------ */
 
 /* The same memory: channels last of the one is plain of the other. */
