@@ -55,7 +55,7 @@ typedef struct sonde__plan {
 } sonde__plan;
 
 sonde_status sonde__plan_read(sonde_context *context, const char *path, sonde__plan *plan);
-void sonde__plan_free(sonde__plan *plan);
+void sonde__plan_release(sonde__plan *plan);
 /* Which units of the network's channels stay, by unit. */
 sonde_status sonde__plan_kept(const sonde__plan *plan, const sonde__channels *channels, bool *kept);
 /* 1 for every weight of the network that stays, else 0, in the flat layout; what the plan does not

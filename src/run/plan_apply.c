@@ -132,7 +132,7 @@ sonde_status sonde__plan_graph(sonde_context *context, const char *path, sonde__
             sonde__channels_free(&channels);
         }
     }
-    sonde__plan_free(&plan);
+    sonde__plan_release(&plan);
     if (pruned) {
         sonde__graph_free(*graph);
         *graph = pruned;
@@ -217,7 +217,7 @@ sonde_status sonde__plan_mask_at(sonde_context *context, const char *path, sonde
         return SONDE_OK;
     SONDE_TRY(sonde__plan_read(context, path, &plan));
     const sonde_status status = plan.weights ? sonde__plan_mask(&plan, net, mask) : SONDE_OK;
-    sonde__plan_free(&plan);
+    sonde__plan_release(&plan);
     return status;
 }
 

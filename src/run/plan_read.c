@@ -189,11 +189,11 @@ sonde_status sonde__plan_read(sonde_context *context, const char *path, sonde__p
     sonde__json_init(&r.json, plan->text, size);
     const sonde_status status = plan->path ? read_document(&r) : SONDE_ERROR_MEMORY;
     if (status != SONDE_OK)
-        sonde__plan_free(plan);
+        sonde__plan_release(plan);
     return status;
 }
 
-void sonde__plan_free(sonde__plan *plan)
+void sonde__plan_release(sonde__plan *plan)
 {
     for (size_t i = 0; i < plan->count; i++) {
         sonde__free(plan->context, plan->entries[i].keep_outputs);

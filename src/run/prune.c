@@ -89,7 +89,7 @@ static sonde_status compose_kept(const work *w, const sonde__channels *whole, bo
     sonde__plan plan;
     SONDE_TRY(sonde__plan_read(w->context, w->subject.config.pruned, &plan));
     sonde_status status = sonde__plan_kept(&plan, whole, kept);
-    sonde__plan_free(&plan);
+    sonde__plan_release(&plan);
     const int layers = sonde__graph_layer_count(whole->graph);
     int *list = sonde__alloc(w->context, whole->first[layers], sizeof *list);
     bool *both = sonde__alloc(w->context, (size_t)whole->unit_count, sizeof *both);
