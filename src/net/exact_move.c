@@ -3,7 +3,7 @@
  * shortcut, transposing, upsampling, embedding and positions.
  *
  * Each is written once, as which output takes which input with which factor; going back, the same
- * pairs are walked the other way.
+ * pairs are walked the other way. Average pools, frequent in cells, run along rows instead.
  */
 #include <math.h>
 #include <string.h>
@@ -88,6 +88,83 @@ static void walk_pool(const sonde__exact *e, int layer, const walk *w)
             }
         }
     }
+}
+
+/* --- average pools ---------------------------------------------------------------------------- */
+
+/* Outputs [first, end) whose window has its `tap`-th row or column inside of the image. */
+static void outputs_of(const sonde__layer *l, size_t tap, size_t size, size_t outputs,
+                       size_t *first, size_t *end)
+{
+    const size_t stride = (size_t)l->stride, padding = (size_t)l->padding;
+    *first = padding > tap ? (padding - tap + stride - 1) / stride : 0;
+    *end = size + padding > tap ? (size - 1 + padding - tap) / stride + 1 : 0;
+    *end = *end < outputs ? *end : outputs;
+}
+
+/* 1 / pixels of each output's window that are inside of the image. */
+static void find_shares(const sonde__layer *l, sonde__shape in, double *shares)
+{
+    for (size_t y = 0; y < (size_t)l->shape.height; y++) {
+        for (size_t x = 0; x < (size_t)l->shape.width; x++) {
+            const window v = window_of(l, in, y, x);
+            *shares++ = 1 / (double)((v.bottom - v.top) * (v.right - v.left));
+        }
+    }
+}
+
+/* One row of outputs and the row of one channel that a tap of their windows reads. */
+static void average_row(const sonde__layer *l, sonde__shape in, size_t column, bool back,
+                        double *outputs, double *inputs)
+{
+    const size_t stride = (size_t)l->stride;
+    size_t first, end;
+    outputs_of(l, column, (size_t)in.width, (size_t)l->shape.width, &first, &end);
+    double *at = inputs + first * stride + column - (size_t)l->padding;
+    for (size_t x = first; x < end; x++, at += stride) {
+        if (back)
+            *at += outputs[x];
+        else
+            outputs[x] += *at;
+    }
+}
+
+/* Sums of one channel's windows, or from the windows to the channel. */
+static void average_map(const sonde__layer *l, sonde__shape in, bool back, double *outputs,
+                        double *inputs)
+{
+    const size_t kernel = (size_t)l->kernel, stride = (size_t)l->stride;
+    for (size_t row = 0; row < kernel; row++) {
+        size_t first, end;
+        outputs_of(l, row, (size_t)in.height, (size_t)l->shape.height, &first, &end);
+        for (size_t y = first; y < end; y++) {
+            double *from = inputs + (y * stride + row - (size_t)l->padding) * (size_t)in.width;
+            for (size_t column = 0; column < kernel; column++)
+                average_row(l, in, column, back, outputs + y * (size_t)l->shape.width, from);
+        }
+    }
+}
+
+/* `y`: the outputs, or their slopes; `x`: the inputs, or zeros for theirs. */
+static sonde_status average(sonde__exact *e, int layer, double *y, double *x, bool back)
+{
+    const sonde__layer *l = sonde__exact_layer(e, layer);
+    const sonde__shape in = e->graph->layers[l->inputs[0]].shape;
+    const size_t out_map = (size_t)l->shape.height * (size_t)l->shape.width;
+    const size_t in_map = (size_t)in.height * (size_t)in.width;
+    double *shares = NULL;
+    SONDE_TRY(sonde__exact_work(e, 2 * out_map, &shares));
+    double *shared = shares + out_map;
+    find_shares(l, in, shares);
+    for (size_t map = 0; map < e->batch * (size_t)in.channels; map++) {
+        double *outputs = y + map * out_map;
+        for (size_t i = 0; i < out_map; i++)
+            shared[i] = back ? outputs[i] * shares[i] : 0;
+        average_map(l, in, back, shared, x + map * in_map);
+        for (size_t i = 0; !back && i < out_map; i++)
+            outputs[i] = shared[i] * shares[i];
+    }
+    return SONDE_OK;
 }
 
 /* Where input k's channels begin among the output's. */
@@ -229,6 +306,8 @@ sonde_status sonde__exact_move(sonde__exact *e, int layer)
     if (l->op == SONDE__OP_EMBEDDING)
         return embed(e, layer);
     y->exponent = common_exponent(e, layer);
+    if (l->op == SONDE__OP_AVG_POOL)
+        return average(e, layer, y->values, sonde__exact_input(e, layer, 0)->values, false);
     memset(y->values, 0, y->count * sizeof *y->values);
     for (int k = 0; k < l->input_count; k++) {
         const sonde__exact_tensor *x = sonde__exact_input(e, layer, k);
@@ -252,7 +331,10 @@ sonde_status sonde__exact_move_backward(sonde__exact *e, int layer)
         if (!dx)
             return SONDE_ERROR_MEMORY;
         memset(dx, 0, e->values[from].count * sizeof *dx);
-        walk_all(e, layer, k, &(walk){dy->values, dx, 1, true});
+        if (l->op == SONDE__OP_AVG_POOL)
+            SONDE_TRY(average(e, layer, dy->values, dx, true));
+        else
+            walk_all(e, layer, k, &(walk){dy->values, dx, 1, true});
         sonde__exact_give(e, from, dx, dy->exponent);
     }
     return SONDE_OK;
