@@ -259,6 +259,55 @@ static void test_a_bias_beside_a_vanishing_value_is_all_that_is_left(void **stat
     close_chain(&c);
 }
 
+/* R = x 2^4000 times x 2^-1600, and every matrix of both chains has its share R of it. */
+static void test_products_add_exponents(void **state)
+{
+    (void)state;
+    const double x[] = {3};
+    chain c;
+    open_chain(&c, 1);
+    const sonde__node input = c.end;
+    add_layers(&c, 100, 1, false);
+    const sonde__node left = c.end;
+    c.end = input;
+    add_layers(&c, 40, 1, false);
+    c.end = sonde__graph_binary(c.graph, SONDE__OP_MUL, left, c.end);
+    finish_chain(&c);
+    set_unit_matrices(&c, 0, 100, 0x1p40F);
+    set_unit_matrices(&c, 100, 40, 0x1p-40F);
+    run_chain(&c, 1, x);
+    const double expected = log(9) + 2400 * log(2);
+    check_close(sonde__scaled_log(sonde__exact_output_sum(c.exact)), expected, 0, 1e-15, "R");
+    for (int i = 0; i < 140; i += 23)
+        check_close(sonde__scaled_log(sonde__exact_saliency(c.exact, i)), expected, 0, 1e-15,
+                    "saliency");
+    close_chain(&c);
+}
+
+/* 2 + 1 and 3 + 0: the gradient of the weight before is the first one's input, as in PyTorch. */
+static void test_the_first_of_equal_maxima_has_the_slope(void **state)
+{
+    (void)state;
+    const double x[] = {0, 2, 3, 1};
+    const float one = 1, table[] = {0, 1, 0, 0};
+    chain c;
+    memset(&c, 0, sizeof c);
+    c.context = check_context();
+    check_ok(c.context, sonde__graph_create(c.context, &c.graph));
+    c.end = sonde__graph_input(c.graph, (sonde__shape){1, 2, 2});
+    c.end = sonde__graph_conv_simple(c.graph, "conv", c.end, 1, 1, 1, 0, false);
+    c.end = sonde__graph_positions(c.graph, "table", c.end, 2);
+    c.end = sonde__graph_pool(c.graph, SONDE__OP_MAX_POOL, c.end, 2, 2, 0);
+    finish_chain(&c);
+    size_t ignored;
+    sonde__net_import(c.net, sonde__net_weights(c.net, &ignored), 0, &one);
+    sonde__net_import(c.net, sonde__net_weights(c.net, &ignored), 1, table);
+    run_chain(&c, 1, x);
+    const sonde__exact_tensor g = sonde__exact_gradient(c.exact, 0);
+    assert_true(ldexp(g.values[0], (int)g.exponent) == 2);
+    close_chain(&c);
+}
+
 static void test_a_smooth_activation_needs_the_real_value(void **state)
 {
     (void)state;
@@ -341,6 +390,8 @@ int main(void)
         cmocka_unit_test(test_a_norm_of_what_no_double_holds),
         cmocka_unit_test(test_sums_take_the_larger_of_two_exponents),
         cmocka_unit_test(test_a_bias_beside_a_vanishing_value_is_all_that_is_left),
+        cmocka_unit_test(test_products_add_exponents),
+        cmocka_unit_test(test_the_first_of_equal_maxima_has_the_slope),
         cmocka_unit_test(test_a_smooth_activation_needs_the_real_value),
         cmocka_unit_test(test_nan_and_infinity_are_named),
         cmocka_unit_test(test_embeddings_are_rows_and_other_ids_are_refused),
