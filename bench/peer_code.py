@@ -108,9 +108,31 @@ class ZeroCostNas:
                 measure_names=list(names))
         return {name: float(value) for name, value in values.items()}
 
+    def state(self, net):
+        """What `sonde score --weights` reads: without the operators that the cell does not use, and with
+        the running statistics of the cells' batch norms, which keep none."""
+        state = dict(net.state_dict())
+        for path, cell in net.named_modules():
+            if isinstance(cell, self.nasbench2.SearchCell):
+                unused = tuple(f"{path}.options.{i}." for i, used in enumerate(cell.keep_mask) if not used)
+                state = {key: value for key, value in state.items() if not key.startswith(unused)}
+        for path, norm in net.named_modules():
+            if isinstance(norm, torch.nn.BatchNorm2d) and norm.running_var is None and \
+                    any(key.startswith(path.rsplit(".", 1)[0] + ".") for key in state):
+                state[path + ".running_mean"] = torch.zeros(norm.num_features)
+                state[path + ".running_var"] = torch.ones(norm.num_features)
+        return state
+
     def l2_norm(self, net, x, y):
-        """Apart, since find_measures hands it a loss that it does not take."""
+        """Apart, since find_measures hands it a loss that it does not take. Operators that the cell does
+        not use, which would count with their initial weights, are emptied: ours are not built."""
+        net = net.get_prunable_copy(bn=True)
         with torch.no_grad():
+            for module in net.modules():
+                if isinstance(module, self.nasbench2.SearchCell):
+                    for used, option in zip(module.keep_mask, module.options):
+                        for parameter in option.parameters() if not used else ():
+                            parameter.zero_()
             return float(sum(self.predictive.measures.calc_measure("l2_norm", net, None, x, y)))
 
 

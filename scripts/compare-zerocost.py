@@ -66,7 +66,7 @@ def measure_peers(options, folder):
         print(f"{number + 1} of {len(chosen)}: {cell}", file=sys.stderr, flush=True)
         torch.manual_seed(options.seed * 1000 + number)
         net = zero_cost.network(cell)
-        peer_code.save(path.replace(".json", ".safetensors"), net.state_dict())
+        peer_code.save(path.replace(".json", ".safetensors"), zero_cost.state(net))
         state = {key: value.clone() for key, value in net.state_dict().items()}
         peer = measure_cell(zero_cost, naslib, net, x.clone(), y)
         net.load_state_dict(state)
@@ -83,13 +83,7 @@ def ours(options, folder, number, cell):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}\n{done.stderr}")
-    return scores_of(json.loads(done.stdout))
-
-
-def scores_of(result):
-    """{name: value} of one scored network."""
-    network = result["networks"][0] if "networks" in result else result
-    return {score["name"]: score["value"] for score in network["scores"]}
+    return {score["name"]: score["value"] for score in json.loads(done.stdout)["networks"][0]["scores"]}
 
 
 def relative(a, b):
