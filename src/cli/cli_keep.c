@@ -21,7 +21,7 @@ static int read_options(const sonde__call *call, sonde_keep_options *options, in
     *wanted = by ? sonde__signal_find(by) : -1;
     if (by && *wanted < 0)
         return sonde__cli_usage("--keep-by is \"%s\"; it takes raw, head-scaled, feature-scaled, "
-                                "loss or accuracy",
+                                "loss, accuracy or tpv",
                                 by);
     if (!window || strcmp(window, "auto") == 0)
         options->window = SONDE_WINDOW_AUTO;
@@ -181,8 +181,9 @@ static int run_keep(sonde__call *call)
 static const sonde__option options_list[] = {
     {SONDE__OPTION_TEXT, "keep-by", 0, "SCORE",
      "the score that decides: raw, head-scaled or feature-scaled gradient norm, loss or accuracy "
-     "of "
-     "the probe batch [of a run: its own; else head-scaled, or raw without a head weight]",
+     "of the probe batch, or tpv of a run that observed it [of a run: its own; else head-scaled, "
+     "or "
+     "raw without a head weight]",
      offsetof(sonde__values, keep_by)},
     {SONDE__OPTION_TEXT, "window", 0, "KIND", "epochs to choose from: auto, tail or all [auto]",
      offsetof(sonde__values, window)},

@@ -86,6 +86,29 @@ static void accuracy_objects(sonde__json_out *json, const sonde__run_summary *ru
     sonde__out_string(json, "test_used_for", run->test_examples > 0 ? "reporting" : NULL);
 }
 
+/* Null where it was not observed; else the trace and its standard error by epoch. */
+static void tpv_list(sonde__json_out *json, const sonde__record *record)
+{
+    if (!sonde__record_has_tpv(record)) {
+        sonde__out_null(json, "tpv");
+        return;
+    }
+    sonde__out_open(json, "tpv", '[');
+    for (size_t i = 0; i < record->epoch_count; i++) {
+        const int64_t epoch = record->epochs[i].epoch;
+        const double trace = sonde__record_score(record, SONDE__TPV_SIGNAL, epoch);
+        if (!isfinite(trace))
+            continue;
+        sonde__out_open(json, NULL, '{');
+        sonde__out_whole(json, "epoch", epoch);
+        sonde__out_number(json, "trace", trace);
+        sonde__out_number(json, "standard_error",
+                          sonde__record_score(record, SONDE__TPV_ERROR_SIGNAL, epoch));
+        sonde__out_close(json, '}');
+    }
+    sonde__out_close(json, ']');
+}
+
 static void warning_list(sonde__json_out *json, const sonde__record *record)
 {
     sonde__warnings warnings;
@@ -115,6 +138,7 @@ sonde_status sonde__json_run(sonde_context *context, FILE *to, const sonde__reco
     keep_object(&json, record);
     skip_object(&json, record);
     accuracy_objects(&json, run);
+    tpv_list(&json, record);
     sonde__out_number(&json, "seconds", run->seconds);
     warning_list(&json, record);
     sonde__out_close(&json, '}');

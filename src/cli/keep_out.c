@@ -115,9 +115,11 @@ static void print_signals(const sonde__paper *paper, const sonde__keep_table *ta
 {
     const sonde__signal *first = &table->signals[0];
     bool same = true;
-    for (int i = 0; i < SONDE__SIGNALS; i++)
+    for (int i = 0; i < SONDE_SCORE_TPV; i++)
         same = same && !table->signals[i].usable &&
                strcmp(table->signals[i].why_not, first->why_not) == 0;
+    /* Only runs have test prediction variance. */
+    const int count = table->paths ? SONDE_SCORE_TPV : SONDE__SIGNALS;
     if (same) {
         char line[512];
         snprintf(line, sizeof line, "do not apply: %.400s", first->why_not);
@@ -125,7 +127,7 @@ static void print_signals(const sonde__paper *paper, const sonde__keep_table *ta
         sonde__paper_wrapped(paper, line, 18);
         return;
     }
-    for (int i = 0; i < SONDE__SIGNALS; i++)
+    for (int i = 0; i < count; i++)
         print_signal(paper, table, i);
 }
 

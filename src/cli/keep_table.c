@@ -6,14 +6,13 @@
 
 #include "rule/keep.h"
 
-static const char *const names[SONDE__SIGNALS] = {"raw", "head-scaled", "feature-scaled", "loss",
-                                                  "accuracy"};
-static const char *const headers[SONDE__SIGNALS] = {"raw", "head-sc.", "feat-sc.", "loss",
-                                                    "accuracy"};
-/* What is tried first where nothing was asked for. */
-static const int preferred[SONDE__SIGNALS] = {SONDE_SCORE_HEAD_SCALED, SONDE_SCORE_RAW,
-                                              SONDE_SCORE_FEATURE_SCALED, SONDE_SCORE_LOSS,
-                                              SONDE_SCORE_ACCURACY};
+static const char *const names[SONDE__SIGNALS] = {"raw",  "head-scaled", "feature-scaled",
+                                                  "loss", "accuracy",    "tpv"};
+static const char *const headers[SONDE__SIGNALS] = {"raw",  "head-sc.", "feat-sc.",
+                                                    "loss", "accuracy", "tpv"};
+/* What is tried first where nothing was asked for; TPV is never chosen unasked. */
+static const int preferred[] = {SONDE_SCORE_HEAD_SCALED, SONDE_SCORE_RAW,
+                                SONDE_SCORE_FEATURE_SCALED, SONDE_SCORE_LOSS, SONDE_SCORE_ACCURACY};
 
 int sonde__signal_find(const char *name)
 {
@@ -66,6 +65,8 @@ static int signal_of_row(const char *name, bool *second)
 {
     char plain[64];
     *second = strncmp(name, "head2.", 6) == 0;
+    if (strcmp(name, SONDE__TPV_SIGNAL) == 0)
+        return SONDE_SCORE_TPV;
     if (!*second && strncmp(name, "head.", 5) != 0)
         return -1;
     snprintf(plain, sizeof plain, "%s", name + (*second ? 6 : 5));
@@ -150,7 +151,7 @@ sonde_status sonde__keep_table_of_series(sonde_context *context, const sonde__se
         if (!series->checkpoints[i].probe)
             continue;
         status = sonde__series_probe(series, i, &report);
-        for (int j = 0; j < SONDE__SIGNALS && status == SONDE_OK; j++)
+        for (int j = 0; j < SONDE_SCORE_TPV && status == SONDE_OK; j++)
             table->signals[j].scores[i] = *sonde__keep_score(&report, (sonde_score_kind)j);
     }
     if (status != SONDE_OK)
@@ -171,6 +172,10 @@ static void say_why_not(const sonde__keep_table *table, sonde__signal *signal)
     }
     if (measured)
         snprintf(signal->why_not, sizeof signal->why_not, "no value of it is finite");
+    else if (signal == &table->signals[SONDE_SCORE_TPV])
+        snprintf(signal->why_not, sizeof signal->why_not, "%s",
+                 table->paths ? "only a run's own record has it (`sonde tpv` measures it)"
+                              : "the run did not observe it (--tpv-every)");
     else if (!any_probe)
         snprintf(signal->why_not, sizeof signal->why_not, "%s",
                  table->paths ? "no checkpoint has a probe side file"
@@ -200,7 +205,10 @@ static sonde_status choose_by(sonde__keep_table *table, sonde__signal *signal,
         say_why_not(table, signal);
         return SONDE_OK;
     }
-    return sonde__keep_choose(table->context, &series, options, table->seen, &signal->choice);
+    const uint32_t known = signal == &table->signals[SONDE_SCORE_TPV] ? SONDE_KEEP_WARN_TPV
+                           : table->seen                              ? SONDE_KEEP_WARN_SEEN
+                                                                      : 0;
+    return sonde__keep_choose(table->context, &series, options, known, &signal->choice);
 }
 
 sonde_status sonde__keep_table_choose(sonde__keep_table *table, const sonde_keep_options *options,
@@ -209,7 +217,7 @@ sonde_status sonde__keep_table_choose(sonde__keep_table *table, const sonde_keep
     for (int i = 0; i < SONDE__SIGNALS; i++)
         SONDE_TRY(choose_by(table, &table->signals[i], options));
     table->by = wanted;
-    for (int i = 0; i < SONDE__SIGNALS && table->by < 0; i++)
+    for (size_t i = 0; i < sizeof preferred / sizeof preferred[0] && table->by < 0; i++)
         if (table->signals[preferred[i]].usable)
             table->by = preferred[i];
     return SONDE_OK;

@@ -2,7 +2,8 @@
  * Checkpoints against the signals that can rank them: what was measured of each, what each signal
  * chooses, and which signals do not apply and why.
  *
- * Signals are the scores of a probe batch. Spectra rank no checkpoints; they advise when to stop, and
+ * Signals are the scores of a probe batch, and test prediction variance where a run observed it.
+ * Spectra rank no checkpoints; they advise when to stop, and
  * stand beside the signals as that.
  */
 #ifndef SONDE_CLI_KEEP_TABLE_H
@@ -14,7 +15,7 @@
 #include "report/record.h"
 #include "report/survey.h"
 
-enum { SONDE__SIGNALS = 5 };
+enum { SONDE__SIGNALS = 6 };
 
 typedef struct sonde__signal {
     const char *name;    /* "head-scaled", as --keep-by takes it */

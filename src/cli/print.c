@@ -47,7 +47,7 @@ static void cell(FILE *to, int width, const char *format, double value)
 }
 
 static void epoch_line(FILE *to, const sonde__record *record, const sonde__epoch_row *row,
-                       const char *signal)
+                       const char *signal, bool tpv)
 {
     const bool kept = row->epoch == record->summary.decision.keep.epoch;
     fprintf(to, "%c%5" PRId64, kept ? '*' : ' ', row->epoch);
@@ -55,6 +55,8 @@ static void epoch_line(FILE *to, const sonde__record *record, const sonde__epoch
     cell(to, 7, "%.2f", 100 * row->train_accuracy);
     cell(to, 7, "%.2f", 100 * row->test_accuracy);
     cell(to, 9, "%.4g", sonde__record_score(record, signal, row->epoch));
+    if (tpv)
+        cell(to, 9, "%.4g", sonde__record_score(record, SONDE__TPV_SIGNAL, row->epoch));
     cell(to, 8, "%.2f",
          row->examples > 0 ? 100 * (double)row->active / (double)row->examples : (double)NAN);
     cell(to, 8, "%.4g", row->learning_rate);
@@ -69,12 +71,16 @@ void sonde__print_epochs(FILE *to, const sonde__record *record)
     if (n == 0)
         return;
     sonde__record_keep_signal(record, false, signal, sizeof signal);
-    fprintf(to, "%6s  %9s  %7s  %7s  %9s  %8s  %8s  %7s\n", "epoch", "loss", "train%", "test%",
-            "head", "active%", "rate", "s");
+    /* A run that is kept by TPV has it as its score; then the head gradient stands there. */
+    const bool tpv = sonde__record_has_tpv(record);
+    if (strcmp(signal, SONDE__TPV_SIGNAL) == 0)
+        snprintf(signal, sizeof signal, "head.head_scaled");
+    fprintf(to, "%6s  %9s  %7s  %7s  %9s%s  %8s  %8s  %7s\n", "epoch", "loss", "train%", "test%",
+            "head", tpv ? "        tpv" : "", "active%", "rate", "s");
     for (size_t i = 0; i < n; i++)
         if ((i + 1) % every == 0 || i + 1 == n || i == 0 ||
             record->epochs[i].epoch == record->summary.decision.keep.epoch)
-            epoch_line(to, record, &record->epochs[i], signal);
+            epoch_line(to, record, &record->epochs[i], signal, tpv);
     fprintf(to, "* the kept epoch%s%s\n",
             record->summary.test_examples > 0 ? "; test% is for reporting only" : "",
             every > 1 ? "; not every epoch is shown (the report has all)" : "");

@@ -15,7 +15,7 @@
 /* Inputs that lie in memory; borrowed. */
 typedef struct sonde__tpv_inputs {
     const float *x;        /* n x channels x height x width, plain */
-    const int32_t *labels; /* n; of the training inputs, for SGD with cross-entropy, or NULL */
+    const int32_t *labels; /* n (times sonde__net_rows); for SGD with cross-entropy, or NULL */
     const float *targets;  /* n x outputs; for losses other than cross-entropy, or NULL */
     size_t n;
 } sonde__tpv_inputs;

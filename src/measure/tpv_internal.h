@@ -17,9 +17,10 @@ typedef struct sonde__tpv_work {
     sonde__net *net;
     const sonde__tpv_options *options;
     const sonde__tpv_inputs *parts[SONDE__TPV_PARTS]; /* the second may be NULL */
-    size_t features, outputs;
-    double done, total; /* in forward passes of one input */
-    float *x;           /* room for one batch: largest x features */
+    size_t features, outputs;                         /* of an example */
+    size_t rows;                                      /* of logits: labels an example */
+    double done, total;                               /* in forward passes of one input */
+    float *x;                                         /* room for one batch: largest x features */
     size_t largest;
 } sonde__tpv_work;
 

@@ -34,7 +34,7 @@ static sonde_status open_trainer(trainer *t, bool targets)
     t->order = sonde__alloc(context, n, sizeof(uint32_t));
     t->dlogits = sonde__alloc(context, batch, row);
     t->batch_targets = sonde__alloc(context, batch, row);
-    t->labels = sonde__alloc(context, batch, sizeof(int32_t));
+    t->labels = sonde__alloc(context, batch * t->work->rows, sizeof(int32_t));
     t->targets = targets ? sonde__alloc(context, n, row) : NULL;
     const bool whole = t->velocity && t->order && t->dlogits && t->batch_targets && t->labels &&
                        (t->targets || !targets);
@@ -59,7 +59,7 @@ static void gather(trainer *t, const uint32_t *order, size_t n)
 {
     sonde__tpv_work *work = t->work;
     const sonde__tpv_inputs *inputs = work->parts[0];
-    const size_t features = work->features, outputs = work->outputs;
+    const size_t features = work->features, outputs = work->outputs, rows = work->rows;
     const float *targets = t->targets ? t->targets : inputs->targets;
     for (size_t i = 0; i < n; i++) {
         const size_t at = order[i];
@@ -67,13 +67,14 @@ static void gather(trainer *t, const uint32_t *order, size_t n)
         if (targets)
             memcpy(t->batch_targets + i * outputs, targets + at * outputs, outputs * sizeof(float));
         if (inputs->labels)
-            t->labels[i] = inputs->labels[at];
+            memcpy(t->labels + i * rows, inputs->labels + at * rows, rows * sizeof(int32_t));
     }
 }
 
 static void loss_gradient(trainer *t, const float *logits, size_t n)
 {
-    const size_t outputs = t->work->outputs;
+    const size_t outputs = t->work->outputs / t->work->rows;
+    n *= t->work->rows;
     const sonde_head_kind loss = t->targets ? SONDE_HEAD_SQUARED : t->work->options->loss;
     if (loss == SONDE_HEAD_SOFTMAX)
         sonde__loss_cross_entropy(logits, t->labels, n, outputs, 0, NULL, t->dlogits);

@@ -19,6 +19,7 @@ sonde_status sonde__tpv_work_open(sonde_context *context, sonde__net *net,
     *work = (sonde__tpv_work){.context = context, .net = net, .options = options};
     work->features = features_of(net);
     work->outputs = (size_t)sonde__net_outputs(net);
+    work->rows = (size_t)sonde__net_rows(net);
     work->largest =
         (size_t)sonde__tpv_largest_batch(options->plans, options->plan_count, options->batch);
     work->x = sonde__alloc(context, work->largest, work->features * sizeof(float));

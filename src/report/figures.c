@@ -260,12 +260,58 @@ static void figure_accuracy(sonde__text *text, const sonde__record *record, cons
     sonde__free(text->context, test);
 }
 
+/* ---- test prediction variance ---------------------------------------------------------------- */
+
+static const char tpv_title[] = "Test prediction variance";
+static const char tpv_words[] =
+    "trace of the squared Jacobian on fixed training inputs: how far the outputs move when the "
+    "weights do. Lower is more stable, not more accurate.";
+
+/* The other signal beside the one that keeps: TPV, or the head gradient of a run that is kept by
+ * TPV. */
+static void figure_beside(sonde__text *text, const sonde__record *record, const double *x)
+{
+    const bool by_tpv = strcmp(record->summary.config.keep_by, "tpv") == 0;
+    const char *const title = by_tpv ? "Head gradient" : tpv_title;
+    char description[256];
+    sonde__plot plot;
+    if (!sonde__record_has_tpv(record))
+        return;
+    double *values = score_column(text, record, by_tpv ? "head.head_scaled" : SONDE__TPV_SIGNAL);
+    if (!values)
+        return;
+    const sonde__range range = range_of(values, record->epoch_count);
+    sonde__figure_open(text, title,
+                       by_tpv ? "norm of the last layer's gradient, head-scaled; not what keeps."
+                              : tpv_words);
+    if (sonde__range_is_empty(&range)) {
+        nothing(text, "No epoch has a valid value.");
+    } else {
+        describe(record, values, "", description, sizeof description);
+        sonde__plot_open(&plot, text, "tpv", title, description);
+        plot.x = epoch_axis(record);
+        plot.y.label = by_tpv ? "head-gradient norm" : "trace";
+        if (range.low > 0 && range.high / range.low < 100)
+            sonde__axis_fit(&plot.y, &range, false);
+        else
+            sonde__axis_fit_log(&plot.y, &range);
+        sonde__plot_axes(&plot);
+        mark_kept(&plot, record);
+        sonde__plot_line(&plot, x, values, record->epoch_count, "s5");
+        sonde__plot_dots(&plot, x, values, record->epoch_count, "s5", "score");
+        sonde__plot_close(&plot);
+    }
+    sonde__figure_close(text);
+    sonde__free(text->context, values);
+}
+
 /* ---- head gradient --------------------------------------------------------------------------- */
 
 /* Whether the run is kept by a norm of the gradient, not by the probe's loss or accuracy. */
 static bool is_gradient(const char *keep_by)
 {
-    return strcmp(keep_by, "loss") != 0 && strcmp(keep_by, "accuracy") != 0;
+    return strcmp(keep_by, "loss") != 0 && strcmp(keep_by, "accuracy") != 0 &&
+           strcmp(keep_by, "tpv") != 0;
 }
 
 static void head_key(sonde__text *text, const sonde__record *record, bool has_second)
@@ -305,7 +351,7 @@ static void draw_head(sonde__text *text, const sonde__record *record, const doub
     sonde__plot_open(&plot, text, "head", "Probe score over epochs", description);
     plot.x = epoch_axis(record);
     const char *const by = record->summary.config.keep_by;
-    plot.y.label = is_gradient(by) ? "head-gradient norm" : by;
+    plot.y.label = is_gradient(by) ? "head-gradient norm" : strcmp(by, "tpv") == 0 ? "trace" : by;
     if (range.low > 0 && range.high / range.low < 100)
         sonde__axis_fit(&plot.y, &range, false); /* differences near the choice are what counts */
     else
@@ -333,11 +379,15 @@ static void figure_head(sonde__text *text, const sonde__record *record, const do
     sonde__record_keep_signal(record, true, signal, sizeof signal);
     double *second = score_column(text, record, signal);
     const char *const by = record->summary.config.keep_by;
-    const bool gradient = is_gradient(by);
-    snprintf(subtitle, sizeof subtitle, "Keep: %s%.32s%s the probe batch (%.32s). %s is better.",
-             gradient ? "norm of the last layer's gradient, " : "", by, gradient ? ", on" : " of",
-             record->summary.config.probe, strcmp(by, "accuracy") == 0 ? "Higher" : "Lower");
-    sonde__figure_open(text, gradient ? "Head gradient" : "Probe", subtitle);
+    const bool gradient = is_gradient(by), tpv = strcmp(by, "tpv") == 0;
+    if (tpv)
+        snprintf(subtitle, sizeof subtitle, "Keep: %s", tpv_words);
+    else
+        snprintf(
+            subtitle, sizeof subtitle, "Keep: %s%.32s%s the probe batch (%.32s). %s is better.",
+            gradient ? "norm of the last layer's gradient, " : "", by, gradient ? ", on" : " of",
+            record->summary.config.probe, strcmp(by, "accuracy") == 0 ? "Higher" : "Lower");
+    sonde__figure_open(text, gradient ? "Head gradient" : tpv ? tpv_title : "Probe", subtitle);
     if (first && second)
         draw_head(text, record, x, first, second);
     sonde__figure_close(text);
@@ -412,6 +462,7 @@ void sonde__figures_epochs(sonde__text *text, const sonde__record *record)
     if (!x)
         return;
     figure_head(text, record, x);
+    figure_beside(text, record, x);
     sonde__figure_distance(text, record);
     figure_loss(text, record, x);
     figure_accuracy(text, record, x);

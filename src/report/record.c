@@ -34,7 +34,11 @@ void sonde__record_free(sonde__record *record)
 
 void sonde__record_keep_signal(const sonde__record *record, bool second, char *signal, size_t size)
 {
-    snprintf(signal, size, "%s.%s", second ? "head2" : "head", record->summary.config.keep_by);
+    const char *const by = record->summary.config.keep_by;
+    if (strcmp(by, "tpv") == 0)
+        snprintf(signal, size, "%s", second ? "tpv2.trace" : SONDE__TPV_SIGNAL);
+    else
+        snprintf(signal, size, "%s.%s", second ? "head2" : "head", by);
     for (char *at = signal; *at; at++)
         if (*at == '-')
             *at = '_';
@@ -48,6 +52,14 @@ double sonde__record_score(const sonde__record *record, const char *signal, int6
             return row->score.validity == SONDE_VALID ? row->score.value : (double)NAN;
     }
     return (double)NAN;
+}
+
+bool sonde__record_has_tpv(const sonde__record *record)
+{
+    for (size_t i = 0; i < record->score_count; i++)
+        if (strcmp(record->scores[i].signal, SONDE__TPV_SIGNAL) == 0)
+            return true;
+    return false;
 }
 
 const sonde__epoch_row *sonde__record_epoch(const sonde__record *record, int64_t epoch)

@@ -26,6 +26,8 @@ void sonde__record_free(sonde__record *record);
 
 /* "head.head_scaled" for a run that keeps by head-scaled; `second`: of the second probe batch. */
 void sonde__record_keep_signal(const sonde__record *record, bool second, char *signal, size_t size);
+/* Whether test prediction variance was observed. */
+bool sonde__record_has_tpv(const sonde__record *record);
 /* The valid value of that signal at that epoch, else NaN. */
 double sonde__record_score(const sonde__record *record, const char *signal, int64_t epoch);
 /* The row of that epoch, or NULL. */

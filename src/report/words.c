@@ -348,6 +348,8 @@ static const char *keep_advice(uint32_t bit)
         return "any epoch of the window would do about as well by this score";
     case SONDE_KEEP_WARN_SEEN:
         return "--probe held:256 keeps a few hundred examples out of training";
+    case SONDE_KEEP_WARN_TPV:
+        return "compare with the choice by head-scaled (`sonde keep RUN --keep-by head-scaled`)";
     default:
         return NULL;
     }

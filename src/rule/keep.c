@@ -396,6 +396,9 @@ static void say_sureness(sonde__text *text, const sonde_keep_choice *choice, int
         sonde__text_add(text, " The score was still improving at the end.");
     if (w & SONDE_KEEP_WARN_INVALID)
         sonde__text_add(text, " Some epochs had no valid score.");
+    if (w & SONDE_KEEP_WARN_TPV)
+        sonde__text_add(text, " Test prediction variance tells how stable the outputs are, not how "
+                              "right: it is low in under-fitted networks too.");
     if (w & SONDE_KEEP_WARN_SEEN)
         sonde__text_add(text,
                         " The probe batch is trained on, so over-fitting may not show in it.");
@@ -423,7 +426,7 @@ static sonde_status write_reason(sonde_context *context, const usable *table, si
 
 /* --- the whole --------------------------------------------------------------------------------- */
 
-static sonde_keep_choice no_choice(const sonde_keep_series *series, bool seen)
+static sonde_keep_choice no_choice(const sonde_keep_series *series, uint32_t known)
 {
     sonde_keep_choice choice = {
         .epoch = -1,
@@ -431,12 +434,10 @@ static sonde_keep_choice no_choice(const sonde_keep_series *series, bool seen)
         .window_first = series->count ? series->epochs[0] : -1,
         .window_last = series->count ? series->epochs[series->count - 1] : -1,
         .second_epoch = -1,
-        .warnings = SONDE_KEEP_WARN_FEW,
+        .warnings = SONDE_KEEP_WARN_FEW | known,
     };
     if (series->count)
         choice.warnings |= SONDE_KEEP_WARN_INVALID;
-    if (seen)
-        choice.warnings |= SONDE_KEEP_WARN_SEEN;
     strcpy(choice.reason, series->count
                               ? "Not known which epoch to keep: no epoch has a valid score."
                               : "Not known which epoch to keep: nothing was measured yet.");
@@ -458,18 +459,28 @@ static void compare_second(const usable *second, const window *range, size_t pla
         choice->warnings |= SONDE_KEEP_WARN_UNSTABLE;
 }
 
+/* Whether a score was measured and is not valid. */
+static bool any_failed(const sonde_keep_series *series)
+{
+    for (size_t i = 0; i < series->count; i++)
+        if (series->scores[i].validity != SONDE_VALID &&
+            series->scores[i].validity != SONDE_NOT_MEASURED)
+            return true;
+    return false;
+}
+
 static bool is_meaningful(uint32_t warnings)
 {
     return !(warnings & (SONDE_KEEP_WARN_FEW | SONDE_KEEP_WARN_UNSTABLE | SONDE_KEEP_WARN_FLAT |
-                         SONDE_KEEP_WARN_LEFT_EDGE));
+                         SONDE_KEEP_WARN_LEFT_EDGE | SONDE_KEEP_WARN_TPV));
 }
 
 static sonde_status choose(sonde_context *context, const sonde_keep_series *series,
-                           const sonde_keep_options *options, usable *table, bool seen,
+                           const sonde_keep_options *options, usable *table, uint32_t known,
                            sonde_keep_choice *choice)
 {
     size_t first, last;
-    sonde_keep_choice made = no_choice(series, seen);
+    sonde_keep_choice made = no_choice(series, known);
     fill_usable(table, series, series->scores, options->ema);
     window range = {0};
     if (table->count > 0)
@@ -490,9 +501,9 @@ static sonde_status choose(sonde_context *context, const sonde_keep_series *seri
     made.window_first = series->epochs[range.first];
     made.window_last = series->epochs[range.last];
     made.trend = trend_of(table, first, last);
-    made.warnings = warnings_of(table, series, first, last, best);
-    if (seen)
-        made.warnings |= SONDE_KEEP_WARN_SEEN;
+    made.warnings = known | warnings_of(table, series, first, last, best);
+    if ((known & SONDE_KEEP_WARN_TPV) && !any_failed(series))
+        made.warnings &= ~(uint32_t)SONDE_KEEP_WARN_INVALID;
     fill_top(table, first, last, best, options->top, &made);
     if (series->second) {
         usable second;
@@ -508,7 +519,7 @@ static sonde_status choose(sonde_context *context, const sonde_keep_series *seri
 }
 
 sonde_status sonde__keep_choose(sonde_context *context, const sonde_keep_series *series,
-                                const sonde_keep_options *options, bool seen,
+                                const sonde_keep_options *options, uint32_t known,
                                 sonde_keep_choice *choice)
 {
     if (!context)
@@ -524,7 +535,7 @@ sonde_status sonde__keep_choose(sonde_context *context, const sonde_keep_series 
     SONDE_TRY(check_series(context, series));
     usable table;
     SONDE_TRY(make_usable(context, series->count, &table));
-    sonde_status status = choose(context, series, options, &table, seen, choice);
+    sonde_status status = choose(context, series, options, &table, known, choice);
     free_usable(context, &table);
     return status;
 }
@@ -532,5 +543,5 @@ sonde_status sonde__keep_choose(sonde_context *context, const sonde_keep_series 
 sonde_status sonde_keep_choose(sonde_context *context, const sonde_keep_series *series,
                                const sonde_keep_options *options, sonde_keep_choice *choice)
 {
-    return sonde__keep_choose(context, series, options, false, choice);
+    return sonde__keep_choose(context, series, options, 0, choice);
 }

@@ -72,7 +72,7 @@ static sonde_status check_options(sonde_context *context, const sonde_steer_opti
                            "steer options: size is %zu, not %zu; fill them with "
                            "sonde_steer_options_init",
                            options->size, sizeof *options);
-    if (options->keep_by < SONDE_SCORE_RAW || options->keep_by > SONDE_SCORE_ACCURACY)
+    if (options->keep_by < SONDE_SCORE_RAW || options->keep_by > SONDE_SCORE_TPV)
         return sonde__fail(context, SONDE_ERROR_RANGE, "steer: keep_by %d is unknown",
                            (int)options->keep_by);
     if (options->probe < SONDE_PROBE_TRAIN || options->probe > SONDE_PROBE_HELD)
@@ -180,10 +180,41 @@ sonde_status sonde_steer_head(sonde_steer *steer, const sonde_head_batch *batch,
                            "steer: probe batch %d; there are only 0 and 1", which);
     sonde_head_report own;
     SONDE_TRY(sonde_head_gradient(steer->context, batch, &own));
-    steer->running[which] = *sonde__keep_score(&own, steer->options.keep_by);
-    steer->has_second = steer->has_second || which == 1;
+    if (steer->options.keep_by != SONDE_SCORE_TPV) {
+        steer->running[which] = *sonde__keep_score(&own, steer->options.keep_by);
+        steer->has_second = steer->has_second || which == 1;
+    }
     if (report)
         *report = own;
+    return SONDE_OK;
+}
+
+static sonde_score *ended_score(sonde_steer *steer, int64_t epoch)
+{
+    for (size_t i = steer->series.count; i-- > 0 && steer->series.epochs[i] >= epoch;)
+        if (steer->series.epochs[i] == epoch)
+            return &steer->series.scores[0][i];
+    return NULL;
+}
+
+sonde_status sonde_steer_tpv(sonde_steer *steer, int64_t epoch, const sonde_score *tpv)
+{
+    if (!steer)
+        return SONDE_ERROR_ARGUMENT;
+    if (!tpv || epoch < -1)
+        return sonde__fail(steer->context, SONDE_ERROR_ARGUMENT,
+                           tpv ? "steer: epoch %lld is neither -1 nor the number of one"
+                               : "steer: the score of epoch %lld is NULL",
+                           (long long)epoch);
+    sonde_score *to = epoch < 0 ? &steer->running[0] : ended_score(steer, epoch);
+    if (!to)
+        return sonde__fail(steer->context, SONDE_ERROR_NOT_FOUND,
+                           "steer: epoch %lld has not ended, or was not one of this run",
+                           (long long)epoch);
+    if (steer->options.keep_by == SONDE_SCORE_TPV) {
+        *to = *tpv;
+        to->direction = SONDE_LOWER_IS_BETTER;
+    }
     return SONDE_OK;
 }
 
@@ -332,17 +363,21 @@ static sonde_status choose_keep(sonde_steer *steer, size_t count, sonde_keep_cho
         .second = steer->has_second ? list->scores[1] : NULL,
         .learning_rate = list->rates,
     };
-    return sonde__keep_choose(steer->context, &given, &steer->options.keep,
-                              steer->options.probe != SONDE_PROBE_HELD, choice);
+    const bool seen = steer->options.probe != SONDE_PROBE_HELD;
+    const uint32_t known = steer->options.keep_by == SONDE_SCORE_TPV ? SONDE_KEEP_WARN_TPV
+                           : seen                                    ? SONDE_KEEP_WARN_SEEN
+                                                                     : 0;
+    return sonde__keep_choose(steer->context, &given, &steer->options.keep, known, choice);
 }
 
-/* Spectral advice stands once the head gradient has confirmed it, and is withheld before. */
+/* Spectral advice stands once the head gradient has confirmed it, and is withheld before. Test
+ * prediction variance confirms nothing: it falls and rises for other reasons. */
 static void confirm_stop(sonde_steer *steer, sonde_decision *decision)
 {
     const series *list = &steer->series;
     const int confirm = steer->options.stop.confirm;
-    const sonde__score_trend trend =
-        sonde__score_trend_of(list->epochs, list->scores[0], list->count);
+    const size_t scored = steer->options.keep_by == SONDE_SCORE_TPV ? 0 : list->count;
+    const sonde__score_trend trend = sonde__score_trend_of(list->epochs, list->scores[0], scored);
     const bool alone = confirm == 0 || !trend.known;
     if (steer->stop_epoch < 0 && !sonde__score_trend_confirms(&trend, confirm)) {
         sonde__stop_withhold(&trend, confirm, decision);

@@ -34,6 +34,11 @@ static char *path_of(const sonde__session *session, int64_t epoch)
     return sonde__checkpoint_path(session->context, sonde__store_folder(session->store), epoch);
 }
 
+bool sonde__checkpoint_planned(const sonde__session *session, int64_t epoch)
+{
+    return epoch % session->config.checkpoint_every == 0 || epoch == session->config.epochs;
+}
+
 /* ---- Writing and reading ---- */
 
 static void describe_channels(sonde__text *text, const sonde__dataset *dataset, const float *values)
@@ -238,6 +243,8 @@ static const char *keep_signal(const sonde__session *session)
         return "head.loss";
     case SONDE_SCORE_ACCURACY:
         return "head.accuracy";
+    case SONDE_SCORE_TPV:
+        return SONDE__TPV_SIGNAL;
     case SONDE_SCORE_HEAD_SCALED:
     default:
         return "head.head_scaled";

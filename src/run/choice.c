@@ -33,6 +33,7 @@ static const named scores[] = {{"raw", SONDE_SCORE_RAW},
                                {"feature-scaled", SONDE_SCORE_FEATURE_SCALED},
                                {"loss", SONDE_SCORE_LOSS},
                                {"accuracy", SONDE_SCORE_ACCURACY},
+                               {"tpv", SONDE_SCORE_TPV},
                                {NULL, 0}};
 static const named windows[] = {
     {"auto", SONDE_WINDOW_AUTO}, {"tail", SONDE_WINDOW_TAIL}, {"all", SONDE_WINDOW_ALL}, {NULL, 0}};

@@ -204,6 +204,8 @@ static const range ranges[] = {
     {"stop-patience", 1, 1000000, false},
     {"spectrum-every", 1, 1000000, false},
     {"probe-size", 1, 65536, false},
+    {"tpv-every", 0, 1000000, false},
+    {"tpv-inputs", 1, 1000000, false},
     {"delta", 0, 1e30, false},
     {"check-every", 1, 1000000, false},
     {"anneal", 0, 1, false},
@@ -237,6 +239,9 @@ static sonde_status check_combinations(sonde_context *context, const sonde__conf
     if (config->label_smoothing > 0 && strcmp(config->loss, "cross-entropy") != 0)
         return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "label-smoothing", -1,
                               "--label-smoothing works with --loss cross-entropy only");
+    if (strcmp(config->keep_by, "tpv") == 0 && config->tpv_every == 0)
+        return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "keep-by", -1,
+                              "--keep-by tpv needs it measured: add --tpv-every 1");
     if (config->warm_up >= config->epochs)
         return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "warm-up", -1,
                               "--warm-up %lld leaves none of the %lld epochs to train in",

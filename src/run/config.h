@@ -28,7 +28,8 @@ enum { SONDE__CONFIG_TEXT_MAX = 512 };
     SECTION("Model") \
     X(TEXT, model, "cnn", "SPEC", "architecture, as in mlp:widths=512x512 or resnet20:option=B") \
     X(REAL, dropout, -1, "RATE", "dropout rate; -1: the architecture's own") \
-    X(TEXT, pruned, "", "PLAN", "what a pruning plan leaves of the model (`sonde prune` writes one)") \
+    X(TEXT, pruned, "", "PLAN", \
+      "what a pruning plan leaves of the model (`sonde prune` writes one)") \
     SECTION("Training") \
     X(INTEGER, epochs, 30, "N", "epochs to train") \
     X(TEXT, weights, "", "FILE", "begin with the weights of this model file") \
@@ -60,8 +61,11 @@ enum { SONDE__CONFIG_TEXT_MAX = 512 };
     X(INTEGER, spectrum_every, 1, "N", "observe them every N epochs") \
     X(TEXT, probe, "train", "KIND", "probe batch: train, augmented or held:N") \
     X(INTEGER, probe_size, 128, "N", "examples in a train or augmented probe batch") \
+    X(INTEGER, tpv_every, 0, "N", \
+      "observe test prediction variance every N epochs, on a thread of its own; 0: never") \
+    X(INTEGER, tpv_inputs, 256, "N", "training inputs that it is measured on") \
     X(TEXT, keep_by, "head-scaled", "SCORE", \
-      "keep by raw, head-scaled or feature-scaled gradient, or the probe's loss or accuracy") \
+      "keep by raw, head-scaled or feature-scaled gradient, the probe's loss or accuracy, or tpv") \
     X(TEXT, window, "auto", "KIND", "keep: auto, tail or all") \
     X(FLAG, skip, true, "", "skip the backward pass of mastered examples") \
     X(TEXT, skip_mode, "corrected", "MODE", "skip: corrected, paper or code") \

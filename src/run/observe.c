@@ -129,7 +129,9 @@ static sonde_status observe_probe(sonde__session *session, int number, bool coun
         sonde_head_report report;
         SONDE_TRY(score_batch(&g, which, decides && counts, &report));
         record_scores(session, decides ? "head" : sonde__probe_name(g.probe->kind), which, &report);
-        const sonde_score *score = sonde__keep_score(&report, session->choices.keep_by);
+        const sonde_score_kind by = session->choices.keep_by;
+        const sonde_score *score =
+            sonde__keep_score(&report, by == SONDE_SCORE_TPV ? SONDE_SCORE_HEAD_SCALED : by);
         if (decides && which == 0 && score->validity == SONDE_VALID)
             session->head_score = score->value;
     }
@@ -143,6 +145,56 @@ sonde_status sonde__session_probe(sonde__session *session, bool counts)
         SONDE_TRY(observe_probe(session, i, counts));
     session->row.seconds_probe = sonde__seconds() - begun;
     return SONDE_OK;
+}
+
+/* ---- Test prediction variance ---- */
+
+static bool tpv_is_due(const sonde__session *session, int64_t epoch)
+{
+    return session->tpv &&
+           (epoch % session->config.tpv_every == 0 || epoch == session->config.epochs);
+}
+
+sonde_status sonde__session_tpv_submit(sonde__session *session)
+{
+    size_t count;
+    if (!tpv_is_due(session, session->epoch))
+        return SONDE_OK;
+    return sonde__tpv_signal_submit(session->tpv, session->epoch, session->net,
+                                    sonde__net_weights(session->net, &count));
+}
+
+static void record_tpv(sonde__session *session, int64_t epoch, const char *signal, double value,
+                       const sonde_estimate *trace, sonde_direction direction)
+{
+    if (session->score_count == SONDE__SCORES_MAX)
+        return;
+    sonde__score_row *row = &session->scores[session->score_count++];
+    *row = (sonde__score_row){.epoch = epoch};
+    snprintf(row->signal, sizeof(row->signal), "%s", signal);
+    row->score = (sonde_score){.direction = direction, .validity = trace->validity};
+    row->score.value = trace->validity == SONDE_VALID ? value : 0;
+}
+
+/* Only epochs that have a checkpoint can be kept. */
+sonde_status sonde__session_tpv_collect(sonde__session *session)
+{
+    char reason[SONDE_REASON_MAX];
+    sonde_estimate trace;
+    const int64_t epoch = session->tpv ? sonde__tpv_signal_pending(session->tpv) : -1;
+    if (epoch < 0)
+        return SONDE_OK;
+    sonde__tpv_signal_collect(session->tpv, &trace, reason);
+    if (reason[0])
+        sonde__session_event(session, "no TPV of epoch %lld: %.400s", (long long)epoch, reason);
+    record_tpv(session, epoch, SONDE__TPV_SIGNAL, trace.value, &trace, SONDE_LOWER_IS_BETTER);
+    const sonde_score *score = &session->scores[session->score_count - 1].score;
+    sonde_status status = SONDE_OK;
+    if (sonde__checkpoint_planned(session, epoch))
+        status = sonde_steer_tpv(session->steer, epoch, score);
+    record_tpv(session, epoch, SONDE__TPV_ERROR_SIGNAL, trace.standard_error, &trace,
+               SONDE_NEUTRAL);
+    return status;
 }
 
 /* ---- Weights ---- */

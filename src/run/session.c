@@ -125,6 +125,9 @@ static sonde_status open_parts(sonde__session *session)
     SONDE_TRY(make_optimizer(session));
     SONDE_TRY(make_steer(session));
     SONDE_TRY(make_scratch(session));
+    if (config->tpv_every > 0)
+        SONDE_TRY(sonde__tpv_signal_create(session->context, config, &session->train_batcher,
+                                           session->indexes, session->positions, &session->tpv));
     return sonde__loader_create(session->context, &session->train_batcher, session->largest,
                                 &session->loader);
 }
@@ -151,6 +154,7 @@ void sonde__session_close(sonde__session *session)
     sonde_context *context = session->context;
     sonde__loader_free(session->loader);
     sonde_steer_free(session->steer);
+    sonde__tpv_signal_free(session->tpv);
     sonde__optimizer_free(context, &session->optimizer);
     sonde__net_free(session->net);
     sonde__probes_free(context, session->probes, SONDE__PROBES_MAX);

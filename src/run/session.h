@@ -17,9 +17,10 @@
 #include "run/optimizer.h"
 #include "run/probe.h"
 #include "run/schedule.h"
+#include "run/tpv_signal.h"
 #include "run/trainer.h"
 
-enum { SONDE__SCORES_MAX = 2 * SONDE__PROBES_MAX * 10, SONDE__EVENTS_MAX = 16 };
+enum { SONDE__SCORES_MAX = 2 * SONDE__PROBES_MAX * 10 + 2, SONDE__EVENTS_MAX = 16 };
 
 typedef struct sonde__session {
     sonde_context *context;
@@ -35,6 +36,7 @@ typedef struct sonde__session {
         mask; /* of the weights: 0 where the plan of a pruned network has none; NULL: no such plan */
     sonde__optimizer optimizer;
     sonde_steer *steer;
+    sonde__tpv_signal *tpv; /* NULL: not observed */
     sonde__loader *loader;
     sonde__store *store;
     sonde__probe probes[SONDE__PROBES_MAX];
@@ -111,7 +113,14 @@ sonde_status sonde__session_probe(sonde__session *session, bool counts);
 /* Hands the weights of every linear and convolution layer to the steer. */
 sonde_status sonde__session_weights(sonde__session *session);
 
+/* Hands the weights to the TPV worker where TPV is due after this epoch. */
+sonde_status sonde__session_tpv_submit(sonde__session *session);
+/* Waits for the TPV that was handed out an epoch ago, and gives it to the steer and the store. */
+sonde_status sonde__session_tpv_collect(sonde__session *session);
+
 /* checkpoint.c */
+/* Whether this epoch gets a checkpoint, by the plan. */
+bool sonde__checkpoint_planned(const sonde__session *session, int64_t epoch);
 /* RUN/checkpoints/epoch-0001.safetensors; freed with sonde__free. */
 char *sonde__checkpoint_path(sonde_context *context, const char *folder, int64_t epoch);
 sonde_status sonde__checkpoint_write(sonde__session *session);

@@ -40,7 +40,12 @@ typedef struct sonde__epoch_row {
     double memory_peak; /* bytes, of the process */
 } sonde__epoch_row;
 
-/* One scalar score: signal "head.raw", "head.head_scaled", ..., "head2.raw" for the second batch. */
+/* Scores of test prediction variance: the trace, and its standard error. */
+#define SONDE__TPV_SIGNAL "tpv.trace"
+#define SONDE__TPV_ERROR_SIGNAL "tpv.trace_error"
+
+/* One scalar score: signal "head.raw", "head.head_scaled", ..., "head2.raw" for the second batch,
+ * "tpv.trace". Scores may come in the transaction of a later epoch. */
 typedef struct sonde__score_row {
     int64_t epoch;
     char signal[64];

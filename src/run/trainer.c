@@ -97,8 +97,7 @@ static void begin_epoch(sonde__session *session)
 
 static bool is_checkpointed(const sonde__session *session)
 {
-    return session->epoch % session->config.checkpoint_every == 0 ||
-           session->epoch == session->config.epochs;
+    return sonde__checkpoint_planned(session, session->epoch);
 }
 
 static bool is_observed(const sonde__session *session)
@@ -121,7 +120,8 @@ static sonde_status observe_epoch(sonde__session *session)
             sonde__session_test(session, &session->row.test_loss, &session->row.test_accuracy));
     session->row.seconds_test = sonde__seconds() - begun;
     session->test_accuracy = session->row.test_accuracy;
-    return SONDE_OK;
+    SONDE_TRY(sonde__session_tpv_collect(session));
+    return sonde__session_tpv_submit(session);
 }
 
 static sonde_status decide(sonde__session *session)
@@ -250,13 +250,16 @@ static sonde_status finish_run(sonde__session *session)
     const char *status = session->decision.stop ? "stopped" : "finished";
     sonde__session_show(session, 1, "deciding");
     SONDE_TRY(last_row(session, &last));
+    session->score_count = 0;
+    SONDE_TRY(sonde__session_tpv_collect(session));
     SONDE_TRY(sonde_steer_decide(session->steer, &session->decision));
     session->decision.epoch = last.epoch;
     if (session->decision.keep.epoch < 1)
         sonde__session_event(session, "no epoch has a usable score: the last one is kept");
     SONDE_TRY(test_at_end(session, &last));
-    SONDE_TRY(sonde__store_write_epoch(session->store, &last, NULL, 0, NULL, 0, &session->decision,
-                                       session->events, session->event_count));
+    SONDE_TRY(sonde__store_write_epoch(session->store, &last, session->scores, session->score_count,
+                                       NULL, 0, &session->decision, session->events,
+                                       session->event_count));
     session->event_count = 0;
     int64_t chosen = session->decision.keep.epoch >= 1 ? session->decision.keep.epoch : last.epoch;
     SONDE_TRY(sonde__checkpoint_verify(session, chosen));
@@ -441,6 +444,8 @@ static sonde_status restore_run(sonde__session *session)
     SONDE_TRY(sonde__store_rewind(session->store, session->epoch));
     if (session->epoch > 0)
         SONDE_TRY(sonde__store_decision(session->store, -1, &session->decision));
+    if (session->epoch > 0)
+        SONDE_TRY(sonde__session_tpv_submit(session));
     session->epoch_seconds = last.seconds;
     SONDE_TRY(write_config(session));
     return sonde__store_set(session->store, "status", "running");

@@ -12,7 +12,7 @@ trained, kept = json.load(open("trained")), json.load(open("out"))
 assert kept["keep"]["by"] == "head-scaled" and kept["keep"]["epoch"] == trained["keep"]["epoch"]
 assert kept["keep"]["score"] == trained["keep"]["score"]
 assert kept["keep"]["candidates"] == trained["keep"]["candidates"]
-assert len(kept["checkpoints"]) == 6 and len(kept["signals"]) == 5
+assert len(kept["checkpoints"]) == 6 and len(kept["signals"]) == 6
 assert kept["stop"]["advised"] == trained["stop"]["advised"]
 PYTHON
 run 0 keep runs/a

@@ -16,7 +16,7 @@ SONDE = os.environ["SONDE"]
 EPOCHS = 10
 OPTIONS = ["--model", "mlp:widths=64x32,dropout=0.1", "--train-size", "1500", "--test-size", "200",
            "--epochs", str(EPOCHS), "--batch", "25", "--threads", "1", "--delta", "0.1", "--augment",
-           "--probe", "held:64,train", "--quiet"]
+           "--probe", "held:64,train", "--tpv-every", "1", "--tpv-inputs", "64", "--quiet"]
 LEAST_KILLS, MOST_KILLS, LEAST_EPOCHS = 3, 16, 3
 TIMES = {"seconds", "seconds_train", "seconds_check", "seconds_probe", "seconds_spectrum_wait",
          "seconds_test", "seconds_store", "images_per_second", "memory_peak"}

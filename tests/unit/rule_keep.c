@@ -258,7 +258,7 @@ static void a_probe_batch_that_is_trained_on_is_a_warning(void **state)
     sonde_context *context = check_context();
     sonde_keep_series series = v_shape(30, 11, 0.005);
     sonde_keep_choice choice;
-    check_ok(context, sonde__keep_choose(context, &series, NULL, true, &choice));
+    check_ok(context, sonde__keep_choose(context, &series, NULL, SONDE_KEEP_WARN_SEEN, &choice));
     assert_true(choice.warnings & SONDE_KEEP_WARN_SEEN);
     assert_true(choice.meaningful);
     sonde_context_free(context);
@@ -267,7 +267,7 @@ static void a_probe_batch_that_is_trained_on_is_a_warning(void **state)
 static void every_warning_has_its_sentence(void **state)
 {
     (void)state;
-    for (uint32_t bit = 1; bit <= SONDE_KEEP_WARN_SEEN; bit <<= 1)
+    for (uint32_t bit = 1; bit <= SONDE_KEEP_WARN_TPV; bit <<= 1)
         assert_non_null(sonde_keep_warning_sentence(bit));
     assert_null(sonde_keep_warning_sentence(0));
     assert_null(sonde_keep_warning_sentence(3));

@@ -188,6 +188,68 @@ static void loss_or_accuracy_of_the_probe_can_choose_instead(void **state)
     sonde_context_free(context);
 }
 
+/* A parabola with its least value at epoch 6, which comes when epoch t + 1 is under way. */
+static sonde_score tpv_of(int64_t epoch)
+{
+    const double away = (double)(epoch - 6);
+    return (sonde_score){.value = 1 + away * away, .validity = SONDE_VALID};
+}
+
+static void tpv_can_choose_and_may_come_an_epoch_late(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde_steer_options options = test_options();
+    options.keep_by = SONDE_SCORE_TPV;
+    sonde_steer *steer = create(context, &options);
+    sonde_decision decision;
+    for (int64_t t = 1; t <= EPOCHS; t++) {
+        const sonde_score before = tpv_of(t - 1);
+        if (t > 1)
+            check_ok(context, sonde_steer_tpv(steer, t - 1, &before));
+        simulate(context, steer, t, &decision);
+    }
+    const sonde_score last = tpv_of(EPOCHS);
+    check_ok(context, sonde_steer_tpv(steer, EPOCHS, &last));
+    check_ok(context, sonde_steer_decide(steer, &decision));
+    assert_int_equal(decision.keep.epoch, 6);
+    check_close(decision.keep.score, 1, 0, 0, "score");
+    assert_int_equal(decision.keep.second_epoch, -1);
+    assert_true(decision.keep.warnings & SONDE_KEEP_WARN_TPV);
+    assert_false(decision.keep.warnings & SONDE_KEEP_WARN_INVALID);
+    assert_false(decision.keep.meaningful);
+    assert_non_null(strstr(decision.keep.reason, "not how right"));
+    assert_int_equal(decision.stop_epoch, 5); /* nothing confirms, so the spectra decide */
+    check_status(sonde_steer_tpv(steer, EPOCHS + 1, &last), SONDE_ERROR_NOT_FOUND);
+    check_status(sonde_steer_tpv(steer, -2, &last), SONDE_ERROR_ARGUMENT);
+    check_status(sonde_steer_tpv(steer, 1, NULL), SONDE_ERROR_ARGUMENT);
+    check_status(sonde_steer_tpv(NULL, 1, &last), SONDE_ERROR_ARGUMENT);
+    sonde_steer_free(steer);
+    sonde_context_free(context);
+}
+
+static void tpv_of_the_running_epoch_counts_only_where_it_keeps(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    static const int64_t kept[] = {6, 5};
+    for (int i = 0; i < 2; i++) {
+        sonde_steer_options options = test_options();
+        options.keep_by = i == 0 ? SONDE_SCORE_TPV : SONDE_SCORE_HEAD_SCALED;
+        sonde_steer *steer = create(context, &options);
+        sonde_decision decision;
+        for (int64_t t = 1; t <= EPOCHS; t++) {
+            const sonde_score now = tpv_of(t);
+            check_ok(context, sonde_steer_tpv(steer, -1, &now));
+            simulate(context, steer, t, &decision);
+        }
+        assert_int_equal(decision.keep.epoch, kept[i]);
+        assert_int_equal((decision.keep.warnings & SONDE_KEEP_WARN_TPV) != 0, i == 0);
+        sonde_steer_free(steer);
+    }
+    sonde_context_free(context);
+}
+
 static void without_waiting_the_spectra_of_the_epoch_before_decide(void **state)
 {
     (void)state;
@@ -487,6 +549,8 @@ int main(void)
         cmocka_unit_test(a_run_is_decided_from_all_three_signals),
         cmocka_unit_test(stopping_waits_for_the_head_gradient_unless_told_not_to),
         cmocka_unit_test(loss_or_accuracy_of_the_probe_can_choose_instead),
+        cmocka_unit_test(tpv_can_choose_and_may_come_an_epoch_late),
+        cmocka_unit_test(tpv_of_the_running_epoch_counts_only_where_it_keeps),
         cmocka_unit_test(without_waiting_the_spectra_of_the_epoch_before_decide),
         cmocka_unit_test(a_steer_restored_at_any_epoch_decides_as_one_never_interrupted),
         cmocka_unit_test(damaged_bytes_are_refused_and_change_nothing),
