@@ -59,6 +59,15 @@ sonde_status sonde__cifar_parse(sonde_context *context, sonde__source *batch, si
 sonde_status sonde__npy_parse(sonde_context *context, sonde__source *features,
                               sonde__source *labels, int classes, sonde__dataset *dataset);
 
+/* Windows of `tokens` characters of the training text and the test text (NULL: the last tenth of the
+ * first); `*test_part` stays NULL where there is none. The sources stay the caller's. */
+sonde_status sonde__text_parse(sonde_context *context, const sonde__source *train,
+                               const sonde__source *test, size_t tokens,
+                               sonde__dataset **train_part, sonde__dataset **test_part);
+/* A text of `count` examples whose ids and labels the caller fills in. */
+sonde_status sonde__dataset_text(sonde_context *context, const char *name, size_t count,
+                                 size_t tokens, int classes, sonde__dataset **out);
+
 /* --- one a family: loading ---------------------------------------------------------------------- */
 
 typedef sonde_status (*sonde__loader_fn)(sonde_context *context, const sonde__data_request *request,
@@ -72,6 +81,10 @@ sonde_status sonde__load_npy(sonde_context *context, const sonde__data_request *
 sonde_status sonde__load_gauss(sonde_context *context, const sonde__data_request *request,
                                sonde__dataset **train, sonde__dataset **test);
 sonde_status sonde__load_strokes(sonde_context *context, const sonde__data_request *request,
+                                 sonde__dataset **train, sonde__dataset **test);
+sonde_status sonde__load_text(sonde_context *context, const sonde__data_request *request,
+                              sonde__dataset **train, sonde__dataset **test);
+sonde_status sonde__load_letters(sonde_context *context, const sonde__data_request *request,
                                  sonde__dataset **train, sonde__dataset **test);
 
 /* Test examples of generated data have the stream indexes from here on. */

@@ -34,6 +34,10 @@ static const known KNOWN[] = {
      sonde__load_cifar},
     {{"cifar-100", "32x32 colour pictures, 100 classes (binary records, plain or gzip)", true},
      sonde__load_cifar},
+    {{"letters", "sentences of made-up words, for language models, any size", false},
+     sonde__load_letters},
+    {{"text", "characters of a file, or of train.txt and test.txt in a folder", true},
+     sonde__load_text},
     {{"npy", "features and labels in .npy files", false}, sonde__load_npy},
 };
 
@@ -115,6 +119,7 @@ sonde_status sonde__dataset_new(sonde_context *context, const char *name, int cl
         return sonde_context_error(context)->status;
     strncpy(made->name, name, sizeof made->name - 1);
     made->classes = classes;
+    made->rows = 1;
     for (int c = 0; c < SONDE__CHANNELS_MAX; c++)
         made->deviation[c] = 1;
     *dataset = made;
@@ -165,7 +170,8 @@ static void keep_first(sonde_context *context, sonde__dataset *dataset, size_t m
     float *floats = dataset->floats
                         ? sonde__resize(context, dataset->floats, most, values * sizeof(float))
                         : NULL;
-    int32_t *labels = sonde__resize(context, dataset->labels, most, sizeof *labels);
+    int32_t *labels =
+        sonde__resize(context, dataset->labels, most, (size_t)dataset->rows * sizeof *labels);
     dataset->bytes = bytes ? bytes : dataset->bytes;
     dataset->floats = floats ? floats : dataset->floats;
     dataset->labels = labels ? labels : dataset->labels;
@@ -198,7 +204,7 @@ static void measure_channels(sonde__dataset *dataset)
 /* Symmetric noise: a chosen label becomes one of the other classes, each as likely. */
 static void add_label_noise(sonde__dataset *dataset, double share, uint64_t seed)
 {
-    for (size_t i = 0; share > 0 && i < dataset->count; i++) {
+    for (size_t i = 0; share > 0 && i < dataset->count * (size_t)dataset->rows; i++) {
         sonde__stream stream = sonde__stream_open(seed, SONDE__RANDOM_LABEL_NOISE, i);
         if (sonde__random_uniform(&stream) >= share)
             continue;
@@ -241,7 +247,7 @@ static sonde_status find_loader(sonde_context *context, const sonde__data_reques
     if (!*found)
         return sonde__fail_at(context, SONDE_ERROR_NOT_FOUND, NULL, request->name, -1,
                               "no data set is called '%s'; known are strokes, gauss-d1, gauss-d2, "
-                              "mnist, fashion-mnist, cifar-10, cifar-100 and npy",
+                              "mnist, fashion-mnist, cifar-10, cifar-100, letters, text and npy",
                               request->name ? request->name : "");
     if ((*found)->info.needs_folder && (!request->folder || !request->folder[0]))
         return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, request->name, -1,
@@ -265,7 +271,7 @@ sonde_status sonde__data_load(sonde_context *context, const sonde__data_request 
         return status;
     }
     keep_first(context, train_part, request->train_size);
-    if (train_part->bytes)
+    if (train_part->bytes && !train_part->text)
         measure_channels(train_part);
     add_label_noise(train_part, request->label_noise, request->seed);
     if (test_part) {
@@ -287,6 +293,10 @@ void sonde__dataset_example(const sonde__dataset *dataset, size_t index, float *
     }
     size_t plane = (size_t)dataset->height * (size_t)dataset->width;
     const uint8_t *pixels = dataset->bytes + index * values;
+    for (size_t p = 0; dataset->text && p < plane; p++)
+        out[p] = (float)pixels[p];
+    if (dataset->text)
+        return;
     for (int c = 0; c < dataset->channels; c++, pixels += plane, out += plane) {
         float scale = 1 / (255 * dataset->deviation[c]);
         float shift = dataset->mean[c] / dataset->deviation[c];

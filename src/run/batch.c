@@ -28,7 +28,8 @@ void sonde__batcher_init(sonde__batcher *batcher, const sonde__dataset *dataset,
     for (int c = 0; c < dataset->channels && c < SONDE__CHANNELS_MAX; c++)
         for (int byte = 0; byte < 256; byte++)
             batcher->table[c][byte] =
-                ((float)byte / 255.0f - dataset->mean[c]) / dataset->deviation[c];
+                dataset->text ? (float)byte
+                              : ((float)byte / 255.0f - dataset->mean[c]) / dataset->deviation[c];
 }
 
 static view draw_view(const sonde__batcher *batcher, uint32_t index, int64_t epoch)
@@ -120,6 +121,7 @@ void sonde__batcher_fill(const sonde__batcher *batcher, const uint32_t *indexes,
                          int64_t epoch, float *x, int32_t *labels)
 {
     bool augment = epoch >= 0 && batcher->dataset->image;
+    const size_t rows = (size_t)batcher->dataset->rows;
     for (size_t i = 0; i < n; i++) {
         float *out = x + i * batcher->features;
         if (augment)
@@ -127,7 +129,8 @@ void sonde__batcher_fill(const sonde__batcher *batcher, const uint32_t *indexes,
         else
             fill_plain(batcher, indexes[i], out);
         if (labels)
-            labels[i] = batcher->dataset->labels[indexes[i]];
+            memcpy(labels + i * rows, batcher->dataset->labels + indexes[i] * rows,
+                   rows * sizeof *labels);
     }
 }
 

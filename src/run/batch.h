@@ -21,8 +21,8 @@ typedef struct sonde__batcher {
 
 void sonde__batcher_init(sonde__batcher *batcher, const sonde__dataset *dataset, uint64_t seed);
 /*
- * Writes examples indexes[0..n) as n x channels x height x width floats and their labels (NULL: not
- * wanted). `epoch` 0 or more: augmented as in that epoch; -1: as they are.
+ * Writes examples indexes[0..n) as n x channels x height x width floats and their labels, n x rows
+ * (NULL: not wanted). `epoch` 0 or more: augmented as in that epoch; -1: as they are.
  */
 void sonde__batcher_fill(const sonde__batcher *batcher, const uint32_t *indexes, size_t n,
                          int64_t epoch, float *x, int32_t *labels);

@@ -189,6 +189,7 @@ static const range ranges[] = {
     {"dropout", -1, 1, true},
     {"epochs", 1, 1000000, false},
     {"batch", 1, 65536, false},
+    {"context", 1, 4096, false},
     {"lr", 0, 1e6, false},
     {"momentum", 0, 1, true},
     {"beta1", 0, 1, true},

@@ -23,6 +23,7 @@ enum { SONDE__CONFIG_TEXT_MAX = 512 };
     X(INTEGER, train_size, 0, "N", "use N training examples; 0: all, or the generator's default") \
     X(INTEGER, test_size, 0, "N", "use N test examples; 0: all, or the generator's default") \
     X(REAL, difficulty, 0, "X", "generated data: class separation or distortion; 0: the default") \
+    X(INTEGER, context, 64, "N", "texts: characters of an example") \
     X(REAL, label_noise, 0, "SHARE", "replace this share of training labels (experiments)") \
     X(FLAG, augment, false, "", "random crop (4 pixels of padding), and flip where classes allow") \
     SECTION("Model") \

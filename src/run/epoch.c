@@ -65,7 +65,8 @@ static sonde_status take_step(sonde__session *session, const sonde__batch *batch
         sonde__session_loss(session, logits, batch->labels, n, session->losses, session->gradient);
     if (!isfinite(loss))
         return diverge(session, "the loss", sums->steps);
-    sums->right += sonde__session_right(logits, batch->labels, n, (size_t)session->train->classes);
+    sums->right += sonde__session_right(logits, batch->labels, n * (size_t)session->train->rows,
+                                        (size_t)session->train->classes);
     SONDE_TRY(feed_losses(session, batch));
     SONDE_TRY(sonde__net_backward(session->net, session->gradient));
     const float *gradients = sonde__net_gradients(session->net, &count);
@@ -92,7 +93,8 @@ static void summarise(sonde__session *session, const tally *sums, double begun)
     double examples = (double)sums->examples;
     row->seconds_train = sonde__seconds() - begun;
     row->train_loss = examples > 0 ? sums->loss / examples : (double)NAN;
-    row->train_accuracy = examples > 0 ? (double)sums->right / examples : (double)NAN;
+    row->train_accuracy =
+        examples > 0 ? (double)sums->right / (examples * session->train->rows) : (double)NAN;
     row->gradient_norm = sums->steps > 0 ? sums->norm / (double)sums->steps : (double)NAN;
     row->images_per_second = row->seconds_train > 0 ? examples / row->seconds_train : 0;
 }

@@ -63,7 +63,8 @@ static sonde_status add_test_batch(void *user, size_t begin, size_t n, const flo
     test_sums *sums = user;
     size_t classes = (size_t)sums->session->train->classes;
     sums->loss += (double)n * sonde__session_loss(sums->session, logits, labels, n, NULL, NULL);
-    sums->right += sonde__session_right(logits, labels, n, classes);
+    sums->right +=
+        sonde__session_right(logits, labels, n * (size_t)sums->session->train->rows, classes);
     return SONDE_OK;
 }
 
@@ -78,7 +79,7 @@ sonde_status sonde__session_test(sonde__session *session, double *loss, double *
     SONDE_TRY(sonde__session_evaluate(session, &session->test_batcher, NULL, count, -1,
                                       add_test_batch, &sums));
     *loss = sums.loss / (double)count;
-    *accuracy = (double)sums.right / (double)count;
+    *accuracy = (double)sums.right / ((double)count * session->train->rows);
     return SONDE_OK;
 }
 

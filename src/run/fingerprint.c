@@ -18,7 +18,7 @@ static void describe(const sonde__dataset *data, char *text)
     const int shape[] = {data->channels, data->height, data->width, data->classes};
     size_t step = data->count / SAMPLES + 1;
     uint32_t crc = sonde__crc32(0, shape, sizeof(shape));
-    crc = sonde__crc32(crc, data->labels, data->count * sizeof(*data->labels));
+    crc = sonde__crc32(crc, data->labels, data->count * (size_t)data->rows * sizeof(*data->labels));
     for (size_t i = 0; i < data->count; i += step) {
         if (data->bytes)
             crc = sonde__crc32(crc, data->bytes + i * features, features);

@@ -88,7 +88,8 @@ static sonde_status make_slots(sonde__loader *loader, size_t largest)
     for (int i = 0; i < SLOTS; i++) {
         slot *made = &loader->slots[i];
         made->x = sonde__alloc(loader->context, largest, loader->batcher->features * sizeof(float));
-        made->labels = sonde__alloc(loader->context, largest, sizeof(int32_t));
+        made->labels = sonde__alloc(loader->context, largest,
+                                    (size_t)loader->batcher->dataset->rows * sizeof(int32_t));
         if (!made->x || !made->labels)
             return SONDE_ERROR_MEMORY;
     }

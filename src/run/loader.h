@@ -13,9 +13,9 @@
 typedef struct sonde__loader sonde__loader;
 
 typedef struct sonde__batch {
-    size_t begin, count; /* in the epoch's order */
-    const float *x;      /* count x features */
-    const int32_t *labels;
+    size_t begin, count;   /* in the epoch's order */
+    const float *x;        /* count x features */
+    const int32_t *labels; /* count x rows */
 } sonde__batch;
 
 typedef struct sonde__epoch_plan {

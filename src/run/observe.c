@@ -58,11 +58,12 @@ static sonde_status make_room(gather *g)
     sonde__probe *probe = g->probe;
     if (probe->features)
         return SONDE_OK;
-    probe->logits = sonde__alloc(context, probe->count, (size_t)g->head.outputs * sizeof(float));
-    if (!probe->logits)
+    const size_t count = probe->count * (size_t)g->session->train->rows;
+    probe->labels = sonde__alloc(context, count, sizeof(int64_t));
+    probe->logits = sonde__alloc(context, count, (size_t)g->head.outputs * sizeof(float));
+    if (!probe->labels || !probe->logits)
         return SONDE_ERROR_MEMORY;
-    probe->features =
-        sonde__alloc(context, probe->count, (size_t)g->head.features_count * sizeof(float));
+    probe->features = sonde__alloc(context, count, (size_t)g->head.features_count * sizeof(float));
     return probe->features ? SONDE_OK : SONDE_ERROR_MEMORY;
 }
 
@@ -73,6 +74,8 @@ static sonde_status gather_batch(void *user, size_t begin, size_t n, const float
     SONDE_TRY(sonde__net_head(g->session->net, &g->head));
     SONDE_TRY(make_room(g));
     size_t d = (size_t)g->head.features_count, classes = (size_t)g->head.outputs;
+    begin *= (size_t)g->session->train->rows;
+    n *= (size_t)g->session->train->rows;
     memcpy(g->probe->features + begin * d, g->head.features, n * d * sizeof(float));
     memcpy(g->probe->logits + begin * classes, logits, n * classes * sizeof(float));
     for (size_t i = 0; i < n; i++)
@@ -86,7 +89,8 @@ static sonde_status gather_batch(void *user, size_t begin, size_t n, const float
 static void describe_batch(const gather *g, int which, float *targets, sonde_head_batch *batch)
 {
     const sonde__probe *probe = g->probe;
-    size_t begin = probe->begin[which], rows = probe->end[which] - begin;
+    size_t labels = (size_t)g->session->train->rows, begin = probe->begin[which] * labels;
+    size_t rows = probe->end[which] * labels - begin;
     size_t d = (size_t)g->head.features_count, classes = (size_t)g->head.outputs;
     sonde_head_batch_init(batch);
     batch->kind = g->session->choices.loss;
@@ -106,7 +110,7 @@ static void describe_batch(const gather *g, int which, float *targets, sonde_hea
 static sonde_status score_batch(gather *g, int which, bool counts, sonde_head_report *report)
 {
     sonde__session *session = g->session;
-    size_t rows = g->probe->end[which] - g->probe->begin[which];
+    size_t rows = (g->probe->end[which] - g->probe->begin[which]) * (size_t)session->train->rows;
     float *targets =
         sonde__alloc_zero(session->context, rows, (size_t)g->head.outputs * sizeof(float));
     if (!targets)

@@ -24,9 +24,20 @@ sonde_status sonde__parts_data(sonde_context *context, const sonde__config *conf
     request.test_size = (size_t)config->test_size;
     if (config->difficulty > 0)
         request.difficulty = config->difficulty;
+    request.tokens = (size_t)config->context;
     request.label_noise = config->label_noise;
     request.seed = (uint64_t)config->seed;
     return sonde__data_load(context, &request, train, test);
+}
+
+sonde_status sonde__parts_one_label(sonde_context *context, const sonde__dataset *dataset)
+{
+    if (dataset->rows == 1)
+        return SONDE_OK;
+    return sonde__fail_at(context, SONDE_ERROR_UNSUPPORTED, NULL, dataset->name, -1,
+                          "%s has %d labels an example; this is measured on data with one label an "
+                          "example (texts can be trained on: `sonde train`)",
+                          dataset->name, dataset->rows);
 }
 
 sonde_status sonde__parts_graph(sonde_context *context, const sonde__config *config,

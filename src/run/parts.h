@@ -13,6 +13,8 @@
 /* `*test` may come back NULL. Both are freed with sonde__dataset_free. */
 sonde_status sonde__parts_data(sonde_context *context, const sonde__config *config,
                                sonde__dataset **train, sonde__dataset **test);
+/* SONDE_ERROR_UNSUPPORTED for texts, which have a label for every character. */
+sonde_status sonde__parts_one_label(sonde_context *context, const sonde__dataset *dataset);
 /* config->model for examples like those of the data set, as the plan config->pruned leaves it. */
 sonde_status sonde__parts_graph(sonde_context *context, const sonde__config *config,
                                 const sonde__dataset *dataset, sonde__graph **graph);

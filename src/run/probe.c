@@ -22,8 +22,7 @@ static sonde_status copy_indexes(sonde_context *context, sonde__probe *probe, co
                                  size_t count)
 {
     probe->indexes = sonde__alloc(context, count, sizeof(uint32_t));
-    probe->labels = sonde__alloc(context, count, sizeof(int64_t));
-    if (!probe->indexes || !probe->labels)
+    if (!probe->indexes)
         return SONDE_ERROR_MEMORY;
     memcpy(probe->indexes, from, count * sizeof(uint32_t));
     probe->count = count;

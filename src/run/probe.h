@@ -8,10 +8,11 @@ typedef struct sonde__probe {
     sonde_probe_kind kind;
     uint32_t *indexes; /* of the data set */
     size_t count;
-    /* Rows of the two batches of the stability check: the score is of the first. Held-out examples
+    /* Examples of the two batches of the stability check: the score is of the first. Held-out examples
      * are few, so there the first is all of them and the second their second half. */
     size_t begin[2], end[2];
-    float *features, *logits; /* count x d, count x C; made at the first use */
+    /* Rows of the head, one a label: rows x d, rows x C, rows; made at the first use. */
+    float *features, *logits;
     int64_t *labels;
 } sonde__probe;
 

@@ -161,7 +161,9 @@ static sonde_status open_data(sonde__score_task *task)
 {
     sonde__dataset *train = NULL, *test = NULL;
     SONDE_TRY(sonde__parts_data(task->context, &task->settings.config, &train, &test));
-    const sonde_status status = sample_data(task, train);
+    sonde_status status = sonde__parts_one_label(task->context, train);
+    if (status == SONDE_OK)
+        status = sample_data(task, train);
     sonde__dataset_free(task->context, train);
     sonde__dataset_free(task->context, test);
     return status;

@@ -22,6 +22,19 @@ static sonde_status load_data(sonde__session *session)
     return SONDE_OK;
 }
 
+/* Texts have a label for every character: so must the model's logits. */
+static sonde_status check_rows(const sonde__session *session)
+{
+    int rows = sonde__net_rows(session->net);
+    if (rows == session->train->rows)
+        return SONDE_OK;
+    return sonde__fail_at(
+        session->context, SONDE_ERROR_SHAPE, NULL, "model", -1,
+        "--model %s gives %d rows of logits for an example, but %s has %d labels: "
+        "texts need a language model such as gpt-tiny",
+        session->config.model, rows, session->config.data, session->train->rows);
+}
+
 static sonde_status build_net(sonde__session *session)
 {
     const sonde__config *config = &session->config;
@@ -35,6 +48,7 @@ static sonde_status build_net(sonde__session *session)
     };
     SONDE_TRY(sonde__net_create(session->context, graph, &options, &session->net));
     SONDE_TRY(sonde__plan_mask_at(session->context, config->pruned, session->net, &session->mask));
+    SONDE_TRY(check_rows(session));
     session->no_single = sonde__net_has_batch_norm(session->net);
     if (session->no_single && config->batch < 2)
         return sonde__fail_at(session->context, SONDE_ERROR_ARGUMENT, NULL, "batch", -1,
@@ -94,15 +108,16 @@ static sonde_status make_steer(sonde__session *session)
 static sonde_status make_scratch(sonde__session *session)
 {
     sonde_context *context = session->context;
-    size_t largest = session->largest, classes = (size_t)session->train->classes;
+    size_t largest = session->largest, rows = (size_t)session->train->rows;
+    size_t logits = rows * (size_t)session->train->classes;
     session->order = sonde__alloc(context, session->positions, sizeof(uint32_t));
     session->order_index = sonde__alloc(context, session->positions, sizeof(uint32_t));
-    session->losses = sonde__alloc(context, largest, sizeof(float));
-    session->gradient = sonde__alloc(context, largest, classes * sizeof(float));
-    session->targets = sonde__alloc(context, largest, classes * sizeof(float));
+    session->losses = sonde__alloc(context, largest, rows * sizeof(float));
+    session->gradient = sonde__alloc(context, largest, logits * sizeof(float));
+    session->targets = sonde__alloc(context, largest, logits * sizeof(float));
     session->eval_x =
         sonde__alloc(context, largest, session->train_batcher.features * sizeof(float));
-    session->eval_labels = sonde__alloc(context, largest, sizeof(int32_t));
+    session->eval_labels = sonde__alloc(context, largest, rows * sizeof(int32_t));
     session->eval_indexes = sonde__alloc(context, largest, sizeof(uint32_t));
     session->ids = sonde__alloc(context, largest, sizeof(uint64_t));
     bool whole = session->order && session->order_index && session->losses && session->gradient &&
@@ -125,6 +140,8 @@ static sonde_status open_parts(sonde__session *session)
     SONDE_TRY(make_optimizer(session));
     SONDE_TRY(make_steer(session));
     SONDE_TRY(make_scratch(session));
+    if (config->tpv_every > 0)
+        SONDE_TRY(sonde__parts_one_label(session->context, session->train));
     if (config->tpv_every > 0)
         SONDE_TRY(sonde__tpv_signal_create(session->context, config, &session->train_batcher,
                                            session->indexes, session->positions, &session->tpv));
@@ -177,8 +194,9 @@ static void fill_one_hot(float *targets, const int32_t *labels, size_t n, size_t
         targets[i * classes + (size_t)labels[i]] = 1;
 }
 
-double sonde__session_loss(sonde__session *session, const float *logits, const int32_t *labels,
-                           size_t n, float *losses, float *gradient)
+/* Of every row of logits; one a label. */
+static double row_losses(sonde__session *session, const float *logits, const int32_t *labels,
+                         size_t n, float *losses, float *gradient)
 {
     size_t classes = (size_t)session->train->classes;
     if (session->choices.loss == SONDE_HEAD_SOFTMAX)
@@ -188,4 +206,19 @@ double sonde__session_loss(sonde__session *session, const float *logits, const i
     if (session->choices.loss == SONDE_HEAD_SQUARED)
         return sonde__loss_squared(logits, session->targets, n, classes, losses, gradient);
     return sonde__loss_sigmoid(logits, session->targets, n, classes, losses, gradient);
+}
+
+/* The loss of an example is the mean over its rows; so the mean over all rows is that over examples. */
+double sonde__session_loss(sonde__session *session, const float *logits, const int32_t *labels,
+                           size_t n, float *losses, float *gradient)
+{
+    size_t rows = (size_t)session->train->rows;
+    double mean = row_losses(session, logits, labels, n * rows, losses, gradient);
+    for (size_t i = 0; losses && rows > 1 && i < n; i++) {
+        double sum = 0;
+        for (size_t t = 0; t < rows; t++)
+            sum += (double)losses[i * rows + t];
+        losses[i] = (float)(sum / (double)rows);
+    }
+    return mean;
 }

@@ -75,7 +75,8 @@ typedef struct sonde__session {
 sonde_status sonde__session_open(sonde_context *context, const sonde__config *config,
                                  const sonde__train_hooks *hooks, sonde__session *session);
 void sonde__session_close(sonde__session *session);
-/* The loss of the configuration: mean, per-example losses and gradient (both may be NULL). */
+/* The loss of the configuration for n examples: mean, losses of examples (room for n x rows) and
+ * gradient (both may be NULL). */
 double sonde__session_loss(sonde__session *session, const float *logits, const int32_t *labels,
                            size_t n, float *losses, float *gradient);
 
@@ -93,7 +94,7 @@ sonde_status sonde__session_pause(sonde__session *session);
 sonde_status sonde__session_train(sonde__session *session);
 
 /* evaluate.c */
-/* How many rows have their largest logit at the label. */
+/* How many of n rows have their largest logit at the label. */
 size_t sonde__session_right(const float *logits, const int32_t *labels, size_t n, size_t classes);
 typedef sonde_status (*sonde__evaluate_fn)(void *user, size_t begin, size_t n, const float *logits,
                                            const int32_t *labels);

@@ -14,9 +14,13 @@ import time
 
 SONDE = os.environ["SONDE"]
 EPOCHS = 10
-OPTIONS = ["--model", "mlp:widths=64x32,dropout=0.1", "--train-size", "1500", "--test-size", "200",
-           "--epochs", str(EPOCHS), "--batch", "25", "--threads", "1", "--delta", "0.1", "--augment",
-           "--probe", "held:64,train", "--tpv-every", "1", "--tpv-inputs", "64", "--quiet"]
+SHARED = ["--epochs", str(EPOCHS), "--batch", "25", "--threads", "1", "--delta", "0.1", "--quiet"]
+RUNS = [["--model", "mlp:widths=64x32,dropout=0.1", "--train-size", "1500", "--test-size", "200",
+         "--augment", "--probe", "held:64,train", "--tpv-every", "1", "--tpv-inputs", "64", *SHARED],
+        ["--data", "letters", "--model", "gpt-tiny:depth=1,width=16,heads=2,dropout=0.1",
+         "--context", "24", "--train-size", "800", "--test-size", "50", "--optimizer", "adamw",
+         "--probe", "held:32,train", *SHARED]]
+options = None  # of the run that is tested now
 LEAST_KILLS, MOST_KILLS, LEAST_EPOCHS = 3, 16, 3
 TIMES = {"seconds", "seconds_train", "seconds_check", "seconds_probe", "seconds_spectrum_wait",
          "seconds_test", "seconds_store", "images_per_second", "memory_peak"}
@@ -24,7 +28,7 @@ TIMES = {"seconds", "seconds_train", "seconds_check", "seconds_probe", "seconds_
 
 def command(verb, folder):
     if verb == "train":
-        return [SONDE, "train", *OPTIONS, "--run", folder]
+        return [SONDE, "train", *options, "--run", folder]
     return [SONDE, "resume", folder, "--quiet"]
 
 
@@ -104,8 +108,7 @@ def compare(whole, cut):
     assert not left, f"half-written files are left: {left}"
 
 
-def main():
-    random.seed(20)
+def kill_and_resume():
     with tempfile.TemporaryDirectory() as folder:
         whole, cut = os.path.join(folder, "whole"), os.path.join(folder, "cut")
         begun = time.monotonic()
@@ -122,6 +125,13 @@ def main():
         compare(whole, cut)
         print(f"{kills} kills, after epochs {sorted(epochs)}; the whole run took {length:.1f} s")
         assert kills >= LEAST_KILLS and len(epochs) >= LEAST_EPOCHS, "too few to mean anything"
+
+
+def main():
+    global options
+    random.seed(20)
+    for options in RUNS:
+        kill_and_resume()
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ static void the_list_of_sets_is_complete(void **state)
         assert_true(strlen(sonde__data_known(count)->summary) > 10);
         count++;
     }
-    assert_int_equal(count, 8);
+    assert_int_equal(count, 10);
     assert_string_equal(sonde__data_known(0)->name, "strokes");
     assert_null(sonde__data_known(-1));
 }

@@ -31,6 +31,7 @@ static void fixture_open(fixture *f)
                                   .height = HEIGHT,
                                   .width = WIDTH,
                                   .classes = 10,
+                                  .rows = 1,
                                   .bytes = f->bytes,
                                   .labels = f->labels,
                                   .mean = {0.25f, 0.5f},
