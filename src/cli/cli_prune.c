@@ -93,6 +93,7 @@ static int read_options(const sonde__call *call, sonde__prune_job *job)
     job->plan = values->plan;
     job->force = call->values.force;
     job->speed = values->speed;
+    job->curve = values->curve;
     return exit_status;
 }
 
@@ -234,6 +235,9 @@ static const sonde__option options_list[] = {
      VALUE(subject.mean)},
     {SONDE__OPTION_TEXT, "std", 0, "LIST", "... and this deviation", VALUE(subject.std)},
     {SONDE__OPTION_FLAG, "speed", 0, "", "measure speed before and after [on]", VALUE(speed)},
+    {SONDE__OPTION_FLAG, "curve", 0, "",
+     "also tell size and test accuracy after every step, and with --reestimate-bn both ways",
+     VALUE(curve)},
     {SONDE__OPTION_FLAG, "force", 'f', "", "replace files that exist",
      offsetof(sonde__values, force)},
     {SONDE__OPTION_SIZE, "memory", 0, "SIZE", "keep within this much memory, as 512M or 2G",

@@ -62,6 +62,25 @@ static void print_speed(const sonde__paper *paper, const sonde__prune_outcome *o
     }
 }
 
+static void print_curve(const sonde__paper *paper, const sonde__prune_outcome *outcome)
+{
+    if (!outcome->curve)
+        return;
+    fprintf(paper->to, "\n  %6s %14s %16s %10s %13s\n", "ratio", "parameters", "multiply-adds",
+            "accuracy", "re-estimated");
+    for (int i = 0; i < outcome->curve_count; i++) {
+        const sonde__prune_point *point = &outcome->curve[i];
+        char parameters[32], flops[32], again[32] = "-";
+        sonde__words_grouped((int64_t)point->parameters, parameters, sizeof parameters);
+        sonde__words_grouped((int64_t)point->flops, flops, sizeof flops);
+        if (!isnan(point->re_estimated))
+            snprintf(again, sizeof again, "%.2f %%", 100 * point->re_estimated);
+        fprintf(paper->to, "  %6.3f %14s %16s %8.2f %% %13s\n",
+                1 - (double)point->kept / (double)outcome->report.units, parameters, flops,
+                100 * point->accuracy, again);
+    }
+}
+
 static void print_widths(const sonde__paper *paper, const sonde__prune_outcome *outcome)
 {
     fprintf(paper->to, "\n  %-*s %10s %10s\n", NAME_MOST, "layer",
@@ -118,6 +137,7 @@ void sonde__prune_print(FILE *to, const sonde__prune_job *job, const sonde__prun
     print_speed(&paper, outcome);
     if (outcome->weights)
         fputs("  Zeros in a dense file save neither bytes nor time by themselves.\n", to);
+    print_curve(&paper, outcome);
     print_widths(&paper, outcome);
     snprintf(line, sizeof line,
              "\n%s holds the weights, %s says what was kept. `sonde train --model %s --pruned %s "
@@ -164,6 +184,25 @@ static void json_layers(sonde__json_out *json, const sonde__prune_outcome *outco
     sonde__out_close(json, ']');
 }
 
+static void json_curve(sonde__json_out *json, const sonde__prune_outcome *outcome)
+{
+    if (!outcome->curve)
+        return;
+    sonde__out_open(json, "curve", '[');
+    for (int i = 0; i < outcome->curve_count; i++) {
+        const sonde__prune_point *point = &outcome->curve[i];
+        sonde__out_open(json, NULL, '{');
+        sonde__out_whole(json, "step", i + 1);
+        sonde__out_number(json, "ratio", 1 - (double)point->kept / (double)outcome->report.units);
+        sonde__out_number(json, "parameters", point->parameters);
+        sonde__out_number(json, "multiply_adds", point->flops);
+        sonde__out_number(json, "test_accuracy", point->accuracy);
+        sonde__out_number(json, "test_accuracy_reestimated", point->re_estimated);
+        sonde__out_close(json, '}');
+    }
+    sonde__out_close(json, ']');
+}
+
 static void json_method(sonde__json_out *json, const sonde__prune_job *job,
                         const sonde__prune_outcome *outcome)
 {
@@ -201,6 +240,7 @@ sonde_status sonde__prune_json(sonde_context *context, FILE *to, const sonde__pr
     json_pair(&json, "test_accuracy", outcome->accuracy);
     sonde__out_count(&json, "test_examples", outcome->test_examples);
     json_speed(&json, outcome);
+    json_curve(&json, outcome);
     json_layers(&json, outcome);
     sonde__out_close(&json, '}');
     return sonde__out_end(&json);

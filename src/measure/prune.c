@@ -196,8 +196,17 @@ static sonde_status cut_step(const pruner *p, int step)
     return SONDE_OK;
 }
 
+static size_t count_left(const pruner *p)
+{
+    size_t left = 0;
+    for (int u = 0; u < p->channels->unit_count; u++)
+        left += p->result->kept[u] && !p->channels->frozen[u];
+    return left;
+}
+
 static sonde_status run_steps(const pruner *p)
 {
+    const sonde__prune_options *o = p->options;
     for (int step = 1; step <= p->options->steps; step++) {
         tell(p, step, 0, "measuring");
         SONDE_TRY(score_step(p, step));
@@ -206,6 +215,8 @@ static sonde_status run_steps(const pruner *p)
         SONDE_TRY(cut_step(p, step));
         SONDE_TRY(rebuild(p, true));
         p->result->report.steps = step;
+        if (o->stepped)
+            SONDE_TRY(o->stepped(o->step_user, step, count_left(p), p->result->part));
         if (sonde__cancelled(p->context))
             return sonde__fail(p->context, SONDE_ERROR_CANCELLED, "pruning was cancelled");
     }
@@ -285,8 +296,7 @@ static sonde_status prune(pruner *p, const sonde__prune_examples *examples)
     if (p->options->re_estimate > 0)
         SONDE_TRY(sonde__prune_re_estimate(p->context, p->result->part, examples, p->options));
     report->units = p->prunable;
-    for (int u = 0; u < p->channels->unit_count; u++)
-        report->kept += p->result->kept[u] && !p->channels->frozen[u];
+    report->kept = count_left(p);
     return SONDE_OK;
 }
 

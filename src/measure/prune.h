@@ -42,6 +42,10 @@ typedef struct sonde__prune_options {
     int threads;
     void *user;
     void (*progress)(void *user, const sonde__prune_progress *progress); /* may be NULL */
+    /* Of channels, after each step: the network so far, and the units left of those that could have
+     * gone. May be NULL. */
+    void *step_user;
+    sonde_status (*stepped)(void *user, int step, size_t kept, sonde__net *part);
 } sonde__prune_options;
 
 typedef struct sonde__prune_report {

@@ -302,6 +302,48 @@ static sonde_status list_widths(const work *w)
     return SONDE_OK;
 }
 
+/* --- the curve ---------------------------------------------------------------------------------- */
+
+static sonde_status accuracy_re_estimated(const work *w, const sonde__net *part, double *accuracy)
+{
+    sonde__net *copy = NULL;
+    const sonde__prune_examples examples = {(void *)(uintptr_t)w, fill, w->subject.positions};
+    SONDE_TRY(copy_net(w, part, true, &copy));
+    sonde_status status = sonde__prune_re_estimate(w->context, copy, &examples, &w->job->options);
+    if (status == SONDE_OK)
+        status = measure_accuracy(w, copy, accuracy);
+    sonde__net_free(copy);
+    return status;
+}
+
+static sonde_status add_point(void *user, int step, size_t kept, sonde__net *part)
+{
+    const work *w = user;
+    double bytes;
+    sonde__prune_point *point = &w->outcome->curve[step - 1];
+    *point = (sonde__prune_point){.kept = kept, .re_estimated = (double)NAN};
+    point->flops = sonde__graph_flops(sonde__net_graph(part));
+    SONDE_TRY(count_parameters(w, part, &point->parameters, &bytes));
+    SONDE_TRY(measure_accuracy(w, part, &point->accuracy));
+    if (w->job->options.re_estimate > 0)
+        SONDE_TRY(accuracy_re_estimated(w, part, &point->re_estimated));
+    w->outcome->curve_count = step;
+    return SONDE_OK;
+}
+
+static sonde_status want_curve(work *w, sonde__prune_options *options)
+{
+    if (!w->job->curve || w->outcome->weights)
+        return SONDE_OK;
+    w->outcome->curve =
+        sonde__alloc_zero(w->context, (size_t)options->steps, sizeof *w->outcome->curve);
+    if (!w->outcome->curve)
+        return SONDE_ERROR_MEMORY;
+    options->step_user = w;
+    options->stepped = add_point;
+    return SONDE_OK;
+}
+
 /* --- pruning ------------------------------------------------------------------------------------ */
 
 static sonde_status prune_channels(work *w, const sonde__prune_examples *examples,
@@ -373,6 +415,7 @@ static sonde_status run(work *w)
     options.threads = (int)w->subject.config.threads;
     const sonde__prune_examples examples = {w, fill, w->subject.positions};
     w->outcome->weights = !sonde_criterion_of_channels(options.criterion);
+    SONDE_TRY(want_curve(w, &options));
     SONDE_TRY(w->outcome->weights ? prune_weights(w, &examples, &options)
                                   : prune_channels(w, &examples, &options));
     w->outcome->report = w->result.report;
@@ -408,6 +451,7 @@ void sonde__prune_outcome_free(sonde__prune_outcome *outcome)
     for (size_t i = 0; i < outcome->width_count; i++)
         sonde__free(outcome->context, outcome->widths[i].name);
     sonde__free(outcome->context, outcome->widths);
+    sonde__free(outcome->context, outcome->curve);
     sonde__free(outcome->context, outcome->model);
     sonde__free(outcome->context, outcome->plan);
     sonde__free(outcome->context, outcome->folder);

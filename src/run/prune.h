@@ -19,12 +19,21 @@ typedef struct sonde__prune_job {
     const char *out, *plan; /* plan NULL: OUT with .plan.json in place of .safetensors */
     bool force;             /* files that exist are replaced */
     bool speed;             /* measure it */
+    bool curve;             /* figures after every step */
 } sonde__prune_job;
 
 typedef struct sonde__prune_width {
     char *name;
     int before, after; /* output channels; of a plan of weights: weights that are not zero */
 } sonde__prune_width;
+
+/* After a step. */
+typedef struct sonde__prune_point {
+    size_t kept;
+    double parameters, flops;
+    double accuracy;     /* on test images; NaN: there are none */
+    double re_estimated; /* the same with batch norm estimated anew; NaN: not asked for */
+} sonde__prune_point;
 
 /* Pairs are before and after. */
 typedef struct sonde__prune_outcome {
@@ -42,6 +51,8 @@ typedef struct sonde__prune_outcome {
     int speed_batch[SONDE__PRUNE_SPEEDS];
     sonde__prune_width *widths;
     size_t width_count;
+    sonde__prune_point *curve; /* by step from 1; NULL: not asked for */
+    int curve_count;
     sonde__config config; /* in force */
 } sonde__prune_outcome;
 
