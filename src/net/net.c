@@ -329,7 +329,7 @@ static sonde_status forward(sonde__net *net, sonde__mode mode, int n, const floa
     net->can_backward = net->has_backward = net->has_tangent = false;
     SONDE_TRY(find_plan(net, mode, n, &plan));
     net->current = plan;
-    net->wants = SONDE__SERVES_ALL;
+    net->wants = SONDE__SERVES_WATCH;
     SONDE_TRY(run_commands(net, plan, 0, plan->forward_count));
     net->can_backward = mode != SONDE__EVAL;
     *logits = net->arena + plan->buffers[plan->logits].offset;

@@ -62,7 +62,7 @@ enum {
 };
 
 /* What a backward pass is run for, and what a command serves: one that serves nothing of what is
- * wanted is left out. Forward commands serve all. */
+ * wanted is left out. Commands that make values serve all. */
 enum {
     SONDE__SERVES_GRADIENTS = 1, /* the flat ones */
     SONDE__SERVES_NORMS = 2,     /* of examples */

@@ -26,13 +26,15 @@ typedef struct sonde__watch {
      * May be NULL. */
     void (*value)(void *user, int layer, const sonde__form *form, const float *y);
     /* Backward: of each convolution and linear layer its output `y` (behind a fused ReLU) and the
-     * gradient `dy` by its output before that ReLU. May be NULL. */
+     * gradient `dy` by its output before that ReLU; also while norms of examples are found. May be
+     * NULL. */
     void (*gradient)(void *user, int layer, const sonde__form *form, const float *y,
                      const float *dy);
     bool skip_parameters; /* backward leaves the flat gradients as they are (input gradient only) */
 } sonde__watch;
 
-/* Holds from here on, copied; NULL: nothing is watched. */
+/* Holds from here on, copied; NULL: nothing is watched. In the study modes only. The input's
+ * gradient may be asked for (sonde__net_want_input_gradient) or not before each backward pass. */
 void sonde__net_watch(sonde__net *net, const sonde__watch *watch);
 
 /*
@@ -51,7 +53,9 @@ sonde_status sonde__net_example_norms(sonde__net *net, const float *dlogits, dou
  *
  * After forward and backward of a study mode with options.tangent: _forward gives the derivative of
  * the logits (n x outputs); the caller turns it into the derivative of dlogits; _backward writes
- * the derivative of the flat gradients (`count` floats of the flat layout).
+ * the derivative of the flat gradients (`count` floats of the flat layout). Both may be run again,
+ * with other scales, as long as no other pass comes between. `scales` is copied. Costs the memory of
+ * a second forward and backward pass.
  */
 sonde_status sonde__net_tangent_forward(sonde__net *net, const double *scales,
                                         const float **logits);

@@ -129,10 +129,19 @@ static void architectures_have_the_norms_of_single_passes(void **state)
 {
     (void)state;
     static const family families[] = {
-        {"mlp:widths=40x24", {3, 5, 5}, false}, {"cnn", {1, 12, 12}, false},
-        {"lenet", {1, 28, 28}, false},          {"vgg11", {3, 32, 32}, false},
-        {"resnet8", {3, 16, 16}, false},        {"resnet8:option=B", {3, 16, 16}, false},
-        {"s1:111", {3, 16, 16}, false},         {"nb201:cells=1", {3, 16, 16}, false}};
+        {"mlp:widths=40x24", {3, 5, 5}, false},
+        {"cnn", {1, 12, 12}, false},
+        {"lenet", {1, 16, 16}, false},
+        {"resnet8", {3, 16, 16}, false},
+        {"resnet8:option=B", {3, 16, 16}, false},
+        {"s1:111", {3, 16, 16}, false},
+        {"nb201:cells=1", {3, 16, 16}, false},
+        {"mobilenetv2:width=0.25", {3, 16, 16}, false},
+        {"densenet:depth=10", {3, 8, 8}, false},
+        {"vit-tiny:depth=1,width=32,heads=2,patch=8", {3, 16, 16}, false},
+        {"vit-tiny:depth=1,width=32,heads=2,patch=2", {3, 16, 16}, false},
+        {"mlp-mixer:depth=1,width=16,patch=4", {3, 16, 16}, false},
+        {"gpt-tiny:depth=1,width=16,heads=2", {1, 12, 1}, true}};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         compare_family(&families[i], 1 + (int)(i % 2));
 }

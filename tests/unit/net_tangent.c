@@ -5,6 +5,7 @@
  */
 #include "check.h"
 
+#include "failing.h"
 #include "net/arch.h"
 #include "net/study.h"
 #include "net_pair.h"
@@ -283,12 +284,64 @@ static void tangents_need_the_passes_before_them(void **state)
     close_pair(&p);
 }
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static sonde_status use_net(sonde__net *net)
+{
+    float x[2 * 32] = {1}, dlogits[2 * 3] = {1}, gradients[1 << 13];
+    double scales[16] = {1}, norms[2 * 16];
+    const float *logits = NULL;
+    size_t count;
+    sonde__net_weights(net, &count);
+    assert_true(count <= sizeof gradients / sizeof *gradients);
+    SONDE_TRY(sonde__net_forward(net, SONDE__STUDY_EVAL, x, 2, 0, &logits));
+    SONDE_TRY(sonde__net_example_norms(net, dlogits, norms));
+    SONDE_TRY(sonde__net_backward(net, dlogits));
+    SONDE_TRY(sonde__net_tangent_forward(net, scales, &logits));
+    return sonde__net_tangent_backward(net, dlogits, gradients);
+}
+
+/* conv, norm, ReLU, linear: small, since it runs once for every allocation. */
+static sonde_status whole_life(sonde_context *context, void *argument)
+{
+    (void)argument;
+    sonde__graph *graph = NULL;
+    sonde__net *net = NULL;
+    const sonde__net_options options = {
+        .threads = 1, .max_batch = 2, .seed = 1, .study = true, .tangent = true};
+    SONDE_TRY(sonde__graph_create(context, &graph));
+    sonde__node x = sonde__graph_input(graph, (sonde__shape){2, 4, 4});
+    x = sonde__graph_conv_simple(graph, NULL, x, 2, 3, 1, 1, true);
+    x = sonde__graph_unary(graph, SONDE__OP_RELU, sonde__graph_batch_norm(graph, NULL, x));
+    x = sonde__graph_linear(graph, NULL, x, 3, true);
+    sonde_status status = sonde__graph_finish(graph, x);
+    if (status != SONDE_OK) {
+        sonde__graph_free(graph);
+        return status;
+    }
+    SONDE_TRY(sonde__net_create(context, graph, &options, &net));
+    status = use_net(net);
+    if (status == SONDE_ERROR_MEMORY) { /* the handle stays usable */
+        sonde_status second = use_net(net);
+        assert_true(second == SONDE_OK || second == SONDE_ERROR_MEMORY);
+    }
+    sonde__net_free(net);
+    return status;
+}
+
+static void memory_that_runs_out_anywhere_is_a_status(void **state)
+{
+    (void)state;
+    failing_run(whole_life, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_graphs_agree_with_central_differences),
         cmocka_unit_test(layers_before_batch_norm_obey_the_scale_free_identity),
         cmocka_unit_test(tangents_need_the_passes_before_them),
+        cmocka_unit_test(memory_that_runs_out_anywhere_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
