@@ -89,7 +89,7 @@ static void the_head_gives_the_logits_of_every_token(void **state)
             double sum = 0;
             for (int k = 0; k < 8; k++)
                 sum += (double)head.features[row * 8 + k] * (double)head.weight[c * 8 + k];
-            check_close((double)logits[row * VOCABULARY + c], sum, 1e-5, 1e-6, "logit");
+            check_close((double)logits[row * VOCABULARY + c], sum, 1e-6, 1e-5, "logit");
         }
     sonde__net_free(net);
     sonde_context_free(context);
@@ -170,7 +170,7 @@ static void norms_of_sequences_are_those_of_single_passes(void **state)
     for (int n = 0; n < BATCH; n++) {
         single_norms(context, net, ids + n * CONTEXT, slopes + n * CONTEXT * VOCABULARY, single);
         for (int p = 0; p < parameters; p++)
-            check_close(norms[p * BATCH + n], single[p], 1e-4, 1e-9,
+            check_close(norms[p * BATCH + n], single[p], 1e-9, 1e-4,
                         sonde__net_parameter(net, p)->name);
     }
     free(norms);
@@ -258,7 +258,7 @@ static void threads_change_no_bit_of_a_sequence_model(void **state)
     }
     assert_memory_equal(logits[0], logits[1], sizeof slopes);
     for (size_t i = 0; i < count; i++)
-        check_close((double)gradients[0][i], (double)gradients[1][i], 1e-4, 1e-5, "gradient");
+        check_close((double)gradients[0][i], (double)gradients[1][i], 1e-5, 1e-4, "gradient");
     sonde__net_free(nets[0]);
     sonde__net_free(nets[1]);
     sonde_context_free(context);
