@@ -45,6 +45,52 @@ static void windows_shrink_images_as_counted_by_hand(void **state)
     sonde_context_free(context);
 }
 
+static void check_parameter(const sonde__graph *g, int index, const char *name, sonde__role role,
+                            int dims, const int64_t *shape)
+{
+    assert_true(index < g->parameter_count);
+    const sonde__parameter *p = &g->parameters[index];
+    assert_string_equal(p->name, name);
+    assert_int_equal(p->role, role);
+    assert_int_equal(p->dims, dims);
+    for (int d = 0; d < dims; d++)
+        assert_int_equal(p->shape[d], shape[d]);
+}
+
+static void sequences_have_the_shapes_of_their_modules_in_pytorch(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__graph *g = new_graph(context);
+    sonde__node x = sonde__graph_input(g, (sonde__shape){1, 6, 1});
+    x = sonde__graph_embedding(g, "wte", x, 11, 8);
+    check_shape(g, x, 8, 6, 1);
+    x = sonde__graph_positions(g, "wpe.weight", x, 2);
+    x = sonde__graph_positions(g, "pos_embed", x, 3);
+    x = sonde__graph_token_norm(g, "ln", x);
+    x = sonde__graph_token_linear(g, "qkv", x, 24, true);
+    check_shape(g, x, 24, 6, 1);
+    x = sonde__graph_attention(g, x, 2, true);
+    check_shape(g, x, 8, 6, 1);
+    x = sonde__graph_group_norm(g, "gn", x, 4);
+    sonde__node large = sonde__graph_upsample(g, x, 3);
+    check_shape(g, large, 8, 18, 3);
+    x = sonde__graph_transpose(g, large);
+    check_shape(g, x, 54, 8, 1);
+    check_parameter(g, 0, "wte.weight", SONDE__ROLE_TABLE, 2, (int64_t[]){11, 8});
+    check_parameter(g, 1, "wpe.weight", SONDE__ROLE_TABLE, 2, (int64_t[]){6, 8});
+    check_parameter(g, 2, "pos_embed", SONDE__ROLE_TABLE, 3, (int64_t[]){1, 6, 8});
+    check_parameter(g, 3, "ln.weight", SONDE__ROLE_SCALE, 1, (int64_t[]){8});
+    check_parameter(g, 5, "qkv.weight", SONDE__ROLE_WEIGHT, 2, (int64_t[]){24, 8});
+    check_parameter(g, 6, "qkv.bias", SONDE__ROLE_BIAS, 1, (int64_t[]){24});
+    check_parameter(g, 8, "gn.bias", SONDE__ROLE_SHIFT, 1, (int64_t[]){8});
+    check_ok(context, sonde__graph_finish(g, x));
+    /* 24 x 8 for each of 6 tokens; queries by keys, and weights by values: 6 x 6 x 8 each */
+    assert_true(sonde__graph_flops(g) == 6 * 24 * 8 + 2 * 6 * 6 * 8);
+    sonde__graph_free(g);
+    sonde_context_free(context);
+}
+
 static void parameters_have_pytorch_s_names_and_shapes(void **state)
 {
     (void)state;
@@ -198,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_shrink_images_as_counted_by_hand),
+        cmocka_unit_test(sequences_have_the_shapes_of_their_modules_in_pytorch),
         cmocka_unit_test(parameters_have_pytorch_s_names_and_shapes),
         cmocka_unit_test(wrong_calls_are_refused_with_the_status_that_fits),
         cmocka_unit_test(a_finished_graph_takes_no_more),
