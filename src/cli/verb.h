@@ -79,8 +79,8 @@ typedef struct sonde__verb {
 
 extern const sonde__verb sonde__verb_train, sonde__verb_resume, sonde__verb_show,
     sonde__verb_report, sonde__verb_demo, sonde__verb_data, sonde__verb_models,
-    sonde__verb_spectrum, sonde__verb_keep, sonde__verb_tpv, sonde__verb_diff, sonde__verb_convert,
-    sonde__verb_score, sonde__verb_prune;
+    sonde__verb_spectrum, sonde__verb_keep, sonde__verb_tpv, sonde__verb_probe, sonde__verb_diff,
+    sonde__verb_convert, sonde__verb_score, sonde__verb_prune;
 
 /* The i-th verb, or NULL past the end. */
 const sonde__verb *sonde__verb_at(int index);

@@ -13,129 +13,49 @@
 
 #include "base/thread.h"
 #include "rule/keep.h"
-
-typedef struct named_score {
-    const char *name;
-    size_t offset; /* in sonde_head_report */
-} named_score;
-
-#define SCORE(field) \
-    { \
-#field, offsetof(sonde_head_report, field) \
-    }
-
-static const named_score named_scores[] = {
-    SCORE(raw),      SCORE(head_scaled), SCORE(feature_scaled), SCORE(bias),   SCORE(loss),
-    SCORE(accuracy), SCORE(confidence),  SCORE(entropy),        SCORE(margin), SCORE(true_margin),
-};
-
-enum { SCORE_COUNT = sizeof(named_scores) / sizeof(named_scores[0]) };
+#include "run/probe_head.h"
 
 static void record_scores(sonde__session *session, const char *prefix, int which,
                           const sonde_head_report *report)
 {
-    for (int i = 0; i < SCORE_COUNT && session->score_count < SONDE__SCORES_MAX; i++) {
+    const char *name;
+    const sonde_score *score;
+    for (int i = 0; (score = sonde__head_score_at(report, i, &name)) != NULL &&
+                    session->score_count < SONDE__SCORES_MAX;
+         i++) {
         sonde__score_row *row = &session->scores[session->score_count++];
         row->epoch = session->epoch;
-        snprintf(row->signal, sizeof(row->signal), "%s%s.%s", prefix, which ? "2" : "",
-                 named_scores[i].name);
-        row->score =
-            *(const sonde_score *)(const void *)((const char *)report + named_scores[i].offset);
+        snprintf(row->signal, sizeof(row->signal), "%s%s.%s", prefix, which ? "2" : "", name);
+        row->score = *score;
     }
 }
 
-/* ---- Gathering features and logits of a probe ---- */
-
-typedef struct gather {
-    sonde__session *session;
-    sonde__probe *probe;
-    sonde__net_head_view head;
-} gather;
-
-static sonde_status make_room(gather *g)
+static sonde_status take_batch(void *user, size_t begin, size_t n, const float *logits,
+                               const int32_t *labels)
 {
-    sonde_context *context = g->session->context;
-    sonde__probe *probe = g->probe;
-    if (probe->features)
-        return SONDE_OK;
-    const size_t count = probe->count * (size_t)g->session->train->rows;
-    probe->labels = sonde__alloc(context, count, sizeof(int64_t));
-    probe->logits = sonde__alloc(context, count, (size_t)g->head.outputs * sizeof(float));
-    if (!probe->labels || !probe->logits)
-        return SONDE_ERROR_MEMORY;
-    probe->features = sonde__alloc(context, count, (size_t)g->head.features_count * sizeof(float));
-    return probe->features ? SONDE_OK : SONDE_ERROR_MEMORY;
-}
-
-static sonde_status gather_batch(void *user, size_t begin, size_t n, const float *logits,
-                                 const int32_t *labels)
-{
-    gather *g = user;
-    SONDE_TRY(sonde__net_head(g->session->net, &g->head));
-    SONDE_TRY(make_room(g));
-    size_t d = (size_t)g->head.features_count, classes = (size_t)g->head.outputs;
-    begin *= (size_t)g->session->train->rows;
-    n *= (size_t)g->session->train->rows;
-    memcpy(g->probe->features + begin * d, g->head.features, n * d * sizeof(float));
-    memcpy(g->probe->logits + begin * classes, logits, n * classes * sizeof(float));
-    for (size_t i = 0; i < n; i++)
-        g->probe->labels[begin + i] = labels[i];
-    return SONDE_OK;
-}
-
-/* ---- Scoring ---- */
-
-/* Squared and sigmoid heads take one-hot targets, in `targets` (rows x C). */
-static void describe_batch(const gather *g, int which, float *targets, sonde_head_batch *batch)
-{
-    const sonde__probe *probe = g->probe;
-    size_t labels = (size_t)g->session->train->rows, begin = probe->begin[which] * labels;
-    size_t rows = probe->end[which] * labels - begin;
-    size_t d = (size_t)g->head.features_count, classes = (size_t)g->head.outputs;
-    sonde_head_batch_init(batch);
-    batch->kind = g->session->choices.loss;
-    batch->features = (sonde_matrix){probe->features + begin * d, SONDE_F32, rows, d, 0};
-    batch->logits = (sonde_matrix){probe->logits + begin * classes, SONDE_F32, rows, classes, 0};
-    batch->weight = (sonde_matrix){g->head.weight, SONDE_F32, classes, d, 0};
-    batch->labels = probe->labels + begin;
-    batch->label_smoothing = g->session->config.label_smoothing;
-    if (batch->kind == SONDE_HEAD_SOFTMAX)
-        return;
-    for (size_t i = 0; i < rows; i++)
-        targets[i * classes + (size_t)batch->labels[i]] = 1;
-    batch->targets = (sonde_matrix){targets, SONDE_F32, rows, classes, 0};
-    batch->labels = NULL;
-}
-
-static sonde_status score_batch(gather *g, int which, bool counts, sonde_head_report *report)
-{
-    sonde__session *session = g->session;
-    size_t rows = (g->probe->end[which] - g->probe->begin[which]) * (size_t)session->train->rows;
-    float *targets =
-        sonde__alloc_zero(session->context, rows, (size_t)g->head.outputs * sizeof(float));
-    if (!targets)
-        return SONDE_ERROR_MEMORY;
-    sonde_head_batch batch;
-    describe_batch(g, which, targets, &batch);
-    sonde_status status = counts ? sonde_steer_head(session->steer, &batch, which, report)
-                                 : sonde_head_gradient(session->context, &batch, report);
-    sonde__free(session->context, targets);
-    return status;
+    return sonde__probe_head_take(user, begin, n, logits, labels);
 }
 
 static sonde_status observe_probe(sonde__session *session, int number, bool counts)
 {
-    gather g = {.session = session, .probe = &session->probes[number]};
-    bool decides = number == 0, augmented = g.probe->kind == SONDE_PROBE_AUGMENTED;
-    SONDE_TRY(sonde__session_evaluate(session, &session->train_batcher, g.probe->indexes,
-                                      g.probe->count, augmented ? 0 : -1, gather_batch, &g));
+    sonde__probe *probe = &session->probes[number];
+    sonde__probe_head view = {.context = session->context,
+                              .probe = probe,
+                              .net = session->net,
+                              .rows = (size_t)session->train->rows,
+                              .loss = session->choices.loss,
+                              .label_smoothing = session->config.label_smoothing};
+    const sonde_score_kind keep_by = session->choices.keep_by;
+    const sonde_score_kind shown = keep_by == SONDE_SCORE_TPV ? SONDE_SCORE_HEAD_SCALED : keep_by;
+    const bool decides = number == 0, augmented = probe->kind == SONDE_PROBE_AUGMENTED;
+    SONDE_TRY(sonde__session_evaluate(session, &session->train_batcher, probe->indexes,
+                                      probe->count, augmented ? 0 : -1, take_batch, &view));
     for (int which = 0; which < 2; which++) {
         sonde_head_report report;
-        SONDE_TRY(score_batch(&g, which, decides && counts, &report));
-        record_scores(session, decides ? "head" : sonde__probe_name(g.probe->kind), which, &report);
-        const sonde_score_kind by = session->choices.keep_by;
-        const sonde_score *score =
-            sonde__keep_score(&report, by == SONDE_SCORE_TPV ? SONDE_SCORE_HEAD_SCALED : by);
+        SONDE_TRY(sonde__probe_head_score(&view, which, decides && counts ? session->steer : NULL,
+                                          &report));
+        record_scores(session, decides ? "head" : sonde__probe_name(probe->kind), which, &report);
+        const sonde_score *score = sonde__keep_score(&report, shown);
         if (decides && which == 0 && score->validity == SONDE_VALID)
             session->head_score = score->value;
     }

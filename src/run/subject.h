@@ -58,6 +58,10 @@ sonde_status sonde__subject_epochs(sonde_context *context, const char *run, int6
                                    size_t *count);
 void sonde__subject_close(sonde__subject *subject);
 
+/* Scores of the two batches of probe `number`, as training would have them. */
+sonde_status sonde__subject_probe(sonde__subject *subject, int number,
+                                  sonde_head_report reports[2]);
+
 /* "0.485,0.456,0.406" of `--OPTION` into values; how many there are into `count`. */
 sonde_status sonde__subject_channels(sonde_context *context, const char *option, const char *text,
                                      float *values, int *count);

@@ -25,6 +25,7 @@ static uint32_t *choose(sonde_context *context, const sonde__tpv_choice *choice,
     return chosen;
 }
 
+/* One-hot; `n` labels. */
 static sonde_status fill_targets(sonde_context *context, size_t classes, size_t n,
                                  sonde__tpv_sample *sample)
 {
@@ -45,12 +46,14 @@ sonde_status sonde__tpv_sample_draw(sonde_context *context, const sonde__tpv_cho
     if (!chosen)
         return SONDE_ERROR_MEMORY;
     sample->x = sonde__alloc(context, n, choice->batcher->features * sizeof(float));
-    sample->labels = sonde__alloc(context, n, sizeof(int32_t));
+    const size_t rows = (size_t)choice->batcher->dataset->rows;
+    sample->labels = sonde__alloc(context, n, rows * sizeof(int32_t));
     sonde_status status = sample->x && sample->labels ? SONDE_OK : SONDE_ERROR_MEMORY;
     if (status == SONDE_OK) {
         sonde__batcher_fill(choice->batcher, chosen, n, -1, sample->x, sample->labels);
         if (choice->loss != SONDE_HEAD_SOFTMAX)
-            status = fill_targets(context, (size_t)choice->batcher->dataset->classes, n, sample);
+            status =
+                fill_targets(context, (size_t)choice->batcher->dataset->classes, n * rows, sample);
     }
     sonde__free(context, chosen);
     sample->inputs = (sonde__tpv_inputs){sample->x, sample->labels, sample->targets, n};
