@@ -238,6 +238,37 @@ static void test_nan_weights_are_named(void **state)
     sonde__net_free(net);
 }
 
+/* Every allocation fails once: each time a status, and nothing is left. */
+static void test_too_little_memory_is_a_status_and_leaves_nothing(void **state)
+{
+    (void)state;
+    sonde__graph *graph = NULL;
+    check_ok(context, sonde__arch_build(context, "nb201:1,cells=1,channels=2",
+                                        (sonde__shape){3, 8, 8}, 4, -1, &graph));
+    sonde__net *net = make_net(graph);
+    float **scores = make_scores(net);
+    sonde_status status = SONDE_ERROR_MEMORY;
+    int failed = 0;
+    for (size_t limit = 16384; status != SONDE_OK; limit += 512) {
+        sonde_context_options options;
+        sonde_context *small = NULL;
+        sonde__synflow found;
+        sonde_context_options_init(&options);
+        options.memory_limit = limit;
+        check_ok(context, sonde_context_create(&options, &small));
+        const size_t before = sonde_context_memory_used(small);
+        status =
+            sonde__measure_synflow(small, net, SONDE__SYNFLOW_ZERO_COST_NAS, true, scores, &found);
+        assert_true(status == SONDE_OK || status == SONDE_ERROR_MEMORY);
+        assert_int_equal(sonde_context_memory_used(small), before);
+        failed += status != SONDE_OK;
+        sonde_context_free(small);
+    }
+    assert_true(failed > 20);
+    free_scores(net, scores);
+    sonde__net_free(net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_scores_are_only_written_where_there_is_room),
         cmocka_unit_test(test_zero_weights_have_no_logarithm),
         cmocka_unit_test(test_nan_weights_are_named),
+        cmocka_unit_test(test_too_little_memory_is_a_status_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
