@@ -49,7 +49,7 @@ static sonde_status open_subject(work *job)
     sonde__subject_options options;
     SONDE_TRY(
         sonde__cli_subject_options(job->call, job->call->positional, &values->subject, &options));
-    options.study = true;
+    options.study = options.texts = true;
     return sonde__subject_open(job->context, &options, &job->subject);
 }
 

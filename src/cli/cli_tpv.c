@@ -98,7 +98,7 @@ static sonde_status open_subject(work *job)
     SONDE_TRY(
         sonde__cli_subject_options(job->call, job->call->positional, &values->subject, &options));
     options.epoch = job->epochs[job->epoch_count - 1];
-    options.study = true;
+    options.study = options.texts = true;
     options.max_batch = sonde__tpv_largest_batch(job->plans, job->plan_count, job->options.batch);
     SONDE_TRY(sonde__subject_open(job->context, &options, &job->subject));
     job->options.seed = (uint64_t)job->subject.config.seed;

@@ -141,8 +141,6 @@ static sonde_status open_parts(sonde__session *session)
     SONDE_TRY(make_steer(session));
     SONDE_TRY(make_scratch(session));
     if (config->tpv_every > 0)
-        SONDE_TRY(sonde__parts_one_label(session->context, session->train));
-    if (config->tpv_every > 0)
         SONDE_TRY(sonde__tpv_signal_create(session->context, config, &session->train_batcher,
                                            session->indexes, session->positions, &session->tpv));
     return sonde__loader_create(session->context, &session->train_batcher, session->largest,

@@ -88,7 +88,8 @@ static sonde_status load_data(sonde__subject *subject, const sonde__subject_opti
 {
     const sonde__config *config = &subject->config;
     SONDE_TRY(sonde__parts_data(subject->context, config, &subject->train, &subject->test));
-    SONDE_TRY(sonde__parts_one_label(subject->context, subject->train));
+    if (!options->texts)
+        SONDE_TRY(sonde__parts_one_label(subject->context, subject->train));
     SONDE_TRY(override_normalisation(subject, options));
     subject->classes = subject->train->classes;
     sonde__batcher_init(&subject->train_batcher, subject->train, (uint64_t)config->seed);

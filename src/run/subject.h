@@ -25,6 +25,7 @@ typedef struct sonde__subject_options {
     int channels;
     float mean[SONDE__CHANNELS_MAX], deviation[SONDE__CHANNELS_MAX];
     int max_batch;       /* of the network; 0: 128 */
+    bool texts;          /* data with several labels an example are wanted too */
     bool study, tangent; /* options of the network */
 } sonde__subject_options;
 

@@ -39,6 +39,8 @@ run 1 train --data strokes --train-size 50 --epochs 1 "${gpt[@]}" --run b
 says err 'reads texts'
 run 1 train --data text --data-dir absent.txt --epochs 1 "${gpt[@]}" --run c
 run 2 train --data letters --context 0 --epochs 1 "${gpt[@]}" --run d
+run 0 tpv file --epoch 2 --train-inputs 4 --test-inputs 4 --noise sgd
+says out 'trace'
 run 1 score --data letters --arch gpt-tiny
 says err 'one label an example'
 exit 0
