@@ -29,6 +29,8 @@ PY
 
 # resumed longer on the same text; refused on another
 run 0 resume file --epochs 5 --quiet
+run 0 tpv file --epoch 2 --train-inputs 4 --test-inputs 4 --noise sgd
+says out 'trace'
 printf 'x' >>text.txt
 run 1 resume file --epochs 6 --quiet || true
 
@@ -39,8 +41,6 @@ run 1 train --data strokes --train-size 50 --epochs 1 "${gpt[@]}" --run b
 says err 'reads texts'
 run 1 train --data text --data-dir absent.txt --epochs 1 "${gpt[@]}" --run c
 run 2 train --data letters --context 0 --epochs 1 "${gpt[@]}" --run d
-run 0 tpv file --epoch 2 --train-inputs 4 --test-inputs 4 --noise sgd
-says out 'trace'
 run 1 score --data letters --arch gpt-tiny
 says err 'one label an example'
 exit 0
