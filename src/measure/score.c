@@ -56,8 +56,8 @@ static bool wants(const score_work *work, sonde__proxies proxies)
 void sonde__score_net_options(sonde__proxies wanted, int n, sonde__net_options *options)
 {
     options->max_batch = n;
-    options->tangent = (wanted & BIT(GRASP)) != 0;
     options->study = true;
+    options->tangent = (wanted & BIT(GRASP)) != 0;
     options->winograd = false;
 }
 
@@ -116,6 +116,38 @@ static void see_gradient(void *user, int layer, const sonde__form *form, const f
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
+/* dlogits = (diag(p) - p p^T) z' / rows: how the loss's gradient by the logits moves with them. */
+static void move_dlogits(const float *logits, const float *moved, size_t rows, size_t classes,
+                         float *dlogits)
+{
+    for (size_t i = 0; i < rows; i++, logits += classes, moved += classes, dlogits += classes) {
+        double most = -INFINITY, sum = 0, mean = 0;
+        for (size_t c = 0; c < classes; c++)
+            most = fmax(most, logits[c]);
+        for (size_t c = 0; c < classes; c++) {
+            const double share = exp(logits[c] - most);
+            sum += share;
+            mean += share * moved[c];
+        }
+        mean /= sum;
+        for (size_t c = 0; c < classes; c++)
+            dlogits[c] = (float)(exp(logits[c] - most) / sum * (moved[c] - mean) / (double)rows);
+    }
+}
+
+static sonde_status curvature_pass(score_work *work, const float *logits)
+{
+    const float *moved = NULL;
+    for (int i = 0; i < sonde__graph_layer_count(work->graph); i++) {
+        const sonde__layer_view layer = sonde__graph_layer(work->graph, i);
+        if (counted_weight(work->net, &layer))
+            work->scales[layer.first_parameter] = 1;
+    }
+    SONDE_TRY(sonde__net_tangent_forward(work->net, work->scales, &moved));
+    move_dlogits(logits, moved, work->rows, work->classes, work->dlogits);
+    return sonde__net_tangent_backward(work->net, work->dlogits, work->curvature);
+}
+
 /* The gradient of the sum of all outputs by the input; those by the weights stay. */
 static sonde_status jacobian_pass(score_work *work)
 {
@@ -141,6 +173,8 @@ static sonde_status run_passes(score_work *work)
                                   work->dlogits);
         SONDE_TRY(sonde__net_backward(work->net, work->dlogits));
     }
+    if (wants(work, BIT(GRASP)))
+        SONDE_TRY(curvature_pass(work, logits));
     if (wants(work, of_jacobian))
         SONDE_TRY(jacobian_pass(work));
     return work->watched;
@@ -268,16 +302,24 @@ static sonde_status allocate(score_work *work)
 {
     sonde_context *context = work->context;
     const sonde__form input = {work->batch->n, sonde__net_input_shape(work->net), 1};
+    size_t weights;
+    sonde__net_weights(work->net, &weights);
     work->dlogits = sonde__alloc(context, work->rows * work->classes, sizeof *work->dlogits);
     if (!work->dlogits)
         return SONDE_ERROR_MEMORY;
     if (wants(work, of_jacobian))
         work->jacobian =
             sonde__alloc_zero(context, sonde__form_floats(&input), sizeof *work->jacobian);
+    if (wants(work, BIT(GRASP))) {
+        work->curvature = sonde__alloc_zero(context, weights, sizeof *work->curvature);
+        work->scales = sonde__alloc_zero(context, (size_t)sonde__net_parameter_count(work->net),
+                                         sizeof *work->scales);
+    }
     if (wants(work, BIT(FISHER)))
         work->products = sonde__alloc(context, (size_t)work->batch->n * most_channels(work->graph),
                                       sizeof *work->products);
     if ((wants(work, of_jacobian) && !work->jacobian) ||
+        (wants(work, BIT(GRASP)) && (!work->curvature || !work->scales)) ||
         (wants(work, BIT(FISHER)) && !work->products))
         return SONDE_ERROR_MEMORY;
     if (wants(work, BIT(NWOT)))
