@@ -98,9 +98,20 @@ static sonde_status measure(sonde_context *context, sonde__net *net, uint64_t se
     return sonde_zen(context, &before, &after, work->means, norms, score);
 }
 
+/* Noise is no text: a network that looks its input up has no zen score. */
+static bool reads_ids(const sonde__graph *graph)
+{
+    for (int i = 0; i < sonde__graph_layer_count(graph); i++)
+        if (sonde__graph_layer(graph, i).op == SONDE__OP_EMBEDDING)
+            return true;
+    return false;
+}
+
 sonde_status sonde__score_zen(sonde_context *context, sonde__net *net, uint64_t seed, int n,
                               sonde_score *score)
 {
+    if (reads_ids(sonde__net_graph(net)))
+        return SONDE_OK;
     zen_work work = {0};
     sonde__kept_weights kept;
     sonde_status status = sonde__weights_keep(context, net, &kept);

@@ -35,9 +35,20 @@ sonde_status sonde__parts_one_label(sonde_context *context, const sonde__dataset
     if (dataset->rows == 1)
         return SONDE_OK;
     return sonde__fail_at(context, SONDE_ERROR_UNSUPPORTED, NULL, dataset->name, -1,
-                          "%s has %d labels an example; this is measured on data with one label an "
-                          "example (texts can be trained on: `sonde train`)",
+                          "%s has %d labels an example; this is only for data with one label an "
+                          "example",
                           dataset->name, dataset->rows);
+}
+
+sonde_status sonde__parts_check_rows(sonde_context *context, const char *model,
+                                     const sonde__net *net, int rows)
+{
+    if (sonde__net_rows(net) == rows)
+        return SONDE_OK;
+    return sonde__fail_at(context, SONDE_ERROR_SHAPE, NULL, "model", -1,
+                          "%s gives %d rows of logits for an example, but the data have %d labels: "
+                          "texts need a language model such as gpt-tiny",
+                          model, sonde__net_rows(net), rows);
 }
 
 sonde_status sonde__parts_graph(sonde_context *context, const sonde__config *config,

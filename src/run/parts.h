@@ -6,7 +6,7 @@
 #define SONDE_RUN_PARTS_H
 
 #include "file/dataset.h"
-#include "net/graph.h"
+#include "net/net.h"
 #include "run/choice.h"
 #include "run/probe.h"
 
@@ -15,6 +15,9 @@ sonde_status sonde__parts_data(sonde_context *context, const sonde__config *conf
                                sonde__dataset **train, sonde__dataset **test);
 /* SONDE_ERROR_UNSUPPORTED for texts, which have a label for every character. */
 sonde_status sonde__parts_one_label(sonde_context *context, const sonde__dataset *dataset);
+/* SONDE_ERROR_SHAPE unless the network has a row of logits for each of `rows` labels of an example. */
+sonde_status sonde__parts_check_rows(sonde_context *context, const char *model,
+                                     const sonde__net *net, int rows);
 /* config->model for examples like those of the data set, as the plan config->pruned leaves it. */
 sonde_status sonde__parts_graph(sonde_context *context, const sonde__config *config,
                                 const sonde__dataset *dataset, sonde__graph **graph);

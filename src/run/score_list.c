@@ -57,7 +57,7 @@ static sonde_status make_sample(const sonde__score_task *task, size_t n,
         return sonde__fail(task->context, SONDE_ERROR_OVERFLOW,
                            "a batch of %zu examples is too large", n);
     sample->x = sonde__alloc(task->context, floats, sizeof *sample->x);
-    sample->labels = sonde__alloc(task->context, n, sizeof *sample->labels);
+    sample->labels = sonde__alloc(task->context, n, (size_t)task->rows * sizeof *sample->labels);
     sample->batch = (sonde__score_batch){sample->x, sample->labels, (int)n};
     return sample->x && sample->labels ? SONDE_OK : SONDE_ERROR_MEMORY;
 }
@@ -67,7 +67,8 @@ static void identify(const sonde__score_task *task, sonde__score_sample *sample)
     const size_t n = (size_t)sample->batch.n;
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     hash = hash_bytes(hash, sample->x, n * features_of(task) * sizeof *sample->x);
-    sample->identity = hash_bytes(hash, sample->labels, n * sizeof *sample->labels);
+    sample->identity =
+        hash_bytes(hash, sample->labels, n * (size_t)task->rows * sizeof *sample->labels);
 }
 
 /* ---- from a data set ------------------------------------------------------------------------- */
@@ -144,8 +145,11 @@ static sonde_status sample_data(sonde__score_task *task, const sonde__dataset *d
 {
     task->input = (sonde__shape){data->channels, data->height, data->width};
     task->classes = data->classes;
+    task->rows = data->rows;
     task->settings.config.augment = task->settings.config.augment && data->image;
     snprintf(task->data, sizeof task->data, "%s", data->name);
+    if (task->settings.balanced) /* an example of a text is of no class */
+        SONDE_TRY(sonde__parts_one_label(task->context, data));
     SONDE_TRY(settle_batch(task, data));
     uint32_t *indexes = sonde__alloc(task->context, data->count, sizeof *indexes);
     if (!indexes)
@@ -161,9 +165,7 @@ static sonde_status open_data(sonde__score_task *task)
 {
     sonde__dataset *train = NULL, *test = NULL;
     SONDE_TRY(sonde__parts_data(task->context, &task->settings.config, &train, &test));
-    sonde_status status = sonde__parts_one_label(task->context, train);
-    if (status == SONDE_OK)
-        status = sample_data(task, train);
+    const sonde_status status = sample_data(task, train);
     sonde__dataset_free(task->context, train);
     sonde__dataset_free(task->context, test);
     return status;
@@ -278,7 +280,7 @@ static sonde_status open_input(sonde__score_task *task)
 sonde_status sonde__score_task_open(sonde_context *context, const sonde__score_settings *settings,
                                     sonde__score_task *task)
 {
-    *task = (sonde__score_task){.context = context, .settings = *settings};
+    *task = (sonde__score_task){.context = context, .settings = *settings, .rows = 1};
     if (settings->repeats < 1 || settings->repeats > REPEATS_MAX)
         return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, "repeat", -1,
                               "--repeat %" PRId64 ": take 1 to %d", settings->repeats, REPEATS_MAX);
@@ -317,8 +319,11 @@ static sonde_status teach(sonde__score_task *task, sonde__score_sample *sample)
                                 -1, &graph));
     sonde__score_net_options(0, sample->batch.n, &options);
     SONDE_TRY(sonde__net_create(task->context, graph, &options, &net));
-    const sonde_status status = sonde__distill_view_make(task->context, net, &sample->batch,
-                                                         sample->seed, true, &sample->teacher);
+    sonde_status status =
+        sonde__parts_check_rows(task->context, task->settings.teacher, net, task->rows);
+    if (status == SONDE_OK)
+        status = sonde__distill_view_make(task->context, net, &sample->batch, sample->seed, true,
+                                          &sample->teacher);
     sonde__net_free(net);
     return status;
 }

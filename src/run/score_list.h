@@ -60,7 +60,7 @@ typedef struct sonde__score_sample {
     sonde__score_batch batch;
     sonde__distill_view teacher;
     float *x;
-    int32_t *labels;
+    int32_t *labels; /* n x rows */
 } sonde__score_sample;
 
 /* What the settings name, opened. */
@@ -69,7 +69,7 @@ typedef struct sonde__score_task {
     sonde__score_settings settings; /* defaults filled in */
     char data[64];                  /* what the examples are */
     sonde__shape input;
-    int classes;
+    int classes, rows;            /* rows: labels an example */
     sonde__score_sample *samples; /* settings.repeats */
     size_t sample_count;
 } sonde__score_task;

@@ -18,6 +18,7 @@
 
 #include "base/thread.h"
 #include "net/arch.h"
+#include "run/parts.h"
 #include "run/subject.h"
 
 enum { MESSAGE = 1024 };
@@ -75,7 +76,10 @@ static sonde_status score_row(sonde_context *context, const list_work *work, siz
                                 task->input, task->classes, -1, &graph));
     sonde__score_net_options(task->settings.wanted, sample->batch.n, &options);
     SONDE_TRY(sonde__net_create(context, graph, &options, &net));
-    const sonde_status status = score_net(context, work, net, sample, work->rows[row].scores);
+    sonde_status status = sonde__parts_check_rows(
+        context, work->names->items[row / task->sample_count].spec, net, task->rows);
+    if (status == SONDE_OK)
+        status = score_net(context, work, net, sample, work->rows[row].scores);
     sonde__net_free(net);
     work->rows[row].seconds = sonde__seconds() - began;
     return status;

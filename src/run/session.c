@@ -22,19 +22,6 @@ static sonde_status load_data(sonde__session *session)
     return SONDE_OK;
 }
 
-/* Texts have a label for every character: so must the model's logits. */
-static sonde_status check_rows(const sonde__session *session)
-{
-    int rows = sonde__net_rows(session->net);
-    if (rows == session->train->rows)
-        return SONDE_OK;
-    return sonde__fail_at(
-        session->context, SONDE_ERROR_SHAPE, NULL, "model", -1,
-        "--model %s gives %d rows of logits for an example, but %s has %d labels: "
-        "texts need a language model such as gpt-tiny",
-        session->config.model, rows, session->config.data, session->train->rows);
-}
-
 static sonde_status build_net(sonde__session *session)
 {
     const sonde__config *config = &session->config;
@@ -48,7 +35,8 @@ static sonde_status build_net(sonde__session *session)
     };
     SONDE_TRY(sonde__net_create(session->context, graph, &options, &session->net));
     SONDE_TRY(sonde__plan_mask_at(session->context, config->pruned, session->net, &session->mask));
-    SONDE_TRY(check_rows(session));
+    SONDE_TRY(sonde__parts_check_rows(session->context, config->model, session->net,
+                                      session->train->rows));
     session->no_single = sonde__net_has_batch_norm(session->net);
     if (session->no_single && config->batch < 2)
         return sonde__fail_at(session->context, SONDE_ERROR_ARGUMENT, NULL, "batch", -1,

@@ -41,6 +41,16 @@ run 1 train --data strokes --train-size 50 --epochs 1 "${gpt[@]}" --run b
 says err 'reads texts'
 run 1 train --data text --data-dir absent.txt --epochs 1 "${gpt[@]}" --run c
 run 2 train --data letters --context 0 --epochs 1 "${gpt[@]}" --run d
-run 1 score --data letters --arch gpt-tiny
+run 1 score --data letters --arch gpt-tiny --load grasp
 says err 'one label an example'
+run 1 score --data letters --arch mlp --batch 8
+says err 'texts need a language model'
+run 1 prune letters --ratio 0.3 --out small.safetensors
+says err 'one label an example'
+
+# what needs no class of an example
+run 0 score --data letters --arch gpt-tiny:depth=1,width=16,heads=2 --batch 8 --context 16
+says out synflow
+run 0 probe letters
+says out accuracy
 exit 0
