@@ -115,7 +115,14 @@ static sonde_status make_net(const sonde__subject *subject, const sonde__subject
         .study = options->study,
         .tangent = options->tangent,
     };
-    return sonde__net_create(subject->context, graph, &net_options, net);
+    SONDE_TRY(sonde__net_create(subject->context, graph, &net_options, net));
+    const sonde_status status =
+        sonde__parts_check_rows(subject->context, model, *net, subject->train->rows);
+    if (status != SONDE_OK) {
+        sonde__net_free(*net);
+        *net = NULL;
+    }
+    return status;
 }
 
 static sonde_status read_checkpoint(sonde_context *context, const char *path, sonde__net *net,
