@@ -47,6 +47,7 @@ static int check_numbers(const sonde__prune_values *values)
         int64_t value, least, most;
     } ranges[] = {{"iterations", values->iterations, 0, 100000},
                   {"least", values->least, 1, 1 << 24},
+                  {"multiple", values->multiple, 1, 1 << 16},
                   {"batches", values->batches, 1, 1 << 24},
                   {"batch", values->batch, 1, 65536},
                   {"reestimate-bn", values->re_estimate, 0, 1 << 24},
@@ -86,6 +87,7 @@ static int read_options(const sonde__call *call, sonde__prune_job *job)
     options->per_layer = values->per_layer;
     options->normalise = values->normalise;
     options->least = (size_t)values->least;
+    options->multiple = (size_t)values->multiple;
     options->batches = (size_t)values->batches;
     options->batch = (size_t)values->batch;
     options->re_estimate = (size_t)values->re_estimate;
@@ -190,7 +192,7 @@ static void set_defaults(sonde__call *call)
     values->ratio = "0.5";
     values->confidence = "0.9";
     values->lr = "0.01";
-    values->least = 1;
+    values->least = values->multiple = 1;
     values->batches = BATCHES;
     values->batch = BATCH;
     values->speed = true;
@@ -213,6 +215,9 @@ static const sonde__option options_list[] = {
     {SONDE__OPTION_FLAG, "normalise", 0, "",
      "compare channels by their scores over the mean of their group of layers", VALUE(normalise)},
     {SONDE__OPTION_INTEGER, "least", 0, "N", "channels that every layer keeps [1]", VALUE(least)},
+    {SONDE__OPTION_INTEGER, "multiple", 0, "N",
+     "leave widths that are multiples of N, which is what makes kernels fast: 8 or 16 [1]",
+     VALUE(multiple)},
     {SONDE__OPTION_INTEGER, "batches", 0, "N", "mini-batches that a step measures [50]",
      VALUE(batches)},
     {SONDE__OPTION_INTEGER, "batch", 0, "N", "examples in a mini-batch [128]", VALUE(batch)},

@@ -36,7 +36,7 @@ typedef struct sonde__tpv_values {
 typedef struct sonde__prune_values {
     sonde__subject_words subject;
     const char *out, *plan, *by, *ratio, *confidence, *lr;
-    int64_t iterations, least, batches, batch, re_estimate, fine_tune;
+    int64_t iterations, least, multiple, batches, batch, re_estimate, fine_tune;
     bool per_layer, normalise, speed, curve;
 } sonde__prune_values;
 

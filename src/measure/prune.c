@@ -20,6 +20,7 @@ void sonde__prune_options_init(sonde__prune_options *options)
         .criterion = SONDE_CRITERION_JBR,
         .ratio = 0.5,
         .least = 1,
+        .multiple = 1,
         .steps = 18,
         .batches = 50,
         .batch = 128,
@@ -62,8 +63,9 @@ static sonde_status rebuild(const pruner *p, bool study)
 {
     sonde__graph *graph = NULL;
     sonde__net *made = NULL;
+    const int batch = (int)p->options->batch, most = p->options->max_batch;
     const sonde__net_options options = {.threads = p->options->threads,
-                                        .max_batch = (int)p->options->batch,
+                                        .max_batch = most > batch ? most : batch,
                                         .seed = p->options->seed,
                                         .study = study};
     SONDE_TRY(sonde__prune_graph(p->channels, p->result->kept, &graph));
@@ -179,6 +181,36 @@ static size_t gather_units(const pruner *p)
     return count;
 }
 
+/* Units of a group that are left. */
+static size_t group_left(const pruner *p, int group)
+{
+    size_t left = 0;
+    for (int u = 0; u < p->channels->unit_count; u++)
+        left += p->channels->group[u] == group && p->result->kept[u];
+    return left;
+}
+
+/* The best-scored unit of the group that this step removed comes back; false: there is none. */
+static bool bring_back(const pruner *p, size_t left, int group)
+{
+    size_t best = left;
+    for (size_t i = 0; i < left; i++)
+        if (!p->result->kept[p->which[i]] && p->channels->group[p->which[i]] == group &&
+            (best == left || p->units[i].score > p->units[best].score))
+            best = i;
+    if (best < left)
+        p->result->kept[p->which[best]] = true;
+    return best < left;
+}
+
+/* Widths that vector kernels like: as many units come back as are wanting to the next multiple. */
+static void round_widths(const pruner *p, size_t left)
+{
+    for (int g = 0; g < p->channels->group_count && p->options->multiple > 1; g++)
+        while (group_left(p, g) % p->options->multiple != 0 && bring_back(p, left, g))
+            continue;
+}
+
 static sonde_status cut_step(const pruner *p, int step)
 {
     const sonde__prune_options *o = p->options;
@@ -193,6 +225,7 @@ static sonde_status cut_step(const pruner *p, int step)
     SONDE_TRY(sonde_cut(p->context, p->units, left, &options, p->stays, &p->result->report.cut));
     for (size_t i = 0; i < left; i++)
         p->result->kept[p->which[i]] = p->stays[i];
+    round_widths(p, left);
     return SONDE_OK;
 }
 
@@ -254,7 +287,8 @@ sonde_status sonde__prune_check(sonde_context *context, sonde__net *net,
     if (!(options->ratio >= 0 && options->ratio <= 1))
         return sonde__fail_at(context, SONDE_ERROR_RANGE, NULL, "ratio", -1,
                               "a ratio of %g: must be from 0 to 1", options->ratio);
-    if (options->steps < 1 || options->least < 1 || options->batches < 1 || options->batch < 1)
+    if (options->steps < 1 || options->least < 1 || options->multiple < 1 || options->batches < 1 ||
+        options->batch < 1)
         return sonde__fail(context, SONDE_ERROR_ARGUMENT,
                            "pruning takes at least one step, one channel kept of a layer, one "
                            "mini-batch and one example in it");
@@ -320,31 +354,5 @@ sonde_status sonde__prune_channels(sonde__net *whole, const sonde__channels *cha
     sonde__free(context, p.stays);
     if (status != SONDE_OK)
         sonde__prune_result_free(context, result);
-    return status;
-}
-
-/* --- batch norm --------------------------------------------------------------------------------- */
-
-sonde_status sonde__prune_re_estimate(sonde_context *context, sonde__net *net,
-                                      const sonde__prune_examples *examples,
-                                      const sonde__prune_options *options)
-{
-    const sonde__shape shape = sonde__net_input_shape(net);
-    const size_t features = (size_t)shape.channels * (size_t)shape.height * (size_t)shape.width;
-    const size_t batch = options->batch < examples->count ? options->batch : examples->count;
-    uint32_t *order = sonde__alloc(context, batch, sizeof *order);
-    float *x = sonde__alloc(context, batch, features * sizeof *x);
-    sonde_status status = order && x ? SONDE_OK : SONDE_ERROR_MEMORY;
-    for (size_t b = 0; b < options->re_estimate && status == SONDE_OK; b++) {
-        const float *logits = NULL;
-        for (size_t i = 0; i < batch; i++)
-            order[i] = (uint32_t)((b * batch + i) % examples->count);
-        examples->fill(examples->user, order, batch, x, NULL);
-        status = sonde__net_forward(net, SONDE__STUDY_TRAIN, x, (int)batch, 0, &logits);
-        if (status == SONDE_OK && sonde__cancelled(context))
-            status = sonde__fail(context, SONDE_ERROR_CANCELLED, "pruning was cancelled");
-    }
-    sonde__free(context, order);
-    sonde__free(context, x);
     return status;
 }

@@ -34,12 +34,14 @@ typedef struct sonde__prune_options {
     bool per_layer;        /* every group of layers (or layer) loses the ratio */
     bool normalise;        /* a group's scores are divided by their mean before they are ranked */
     size_t least;          /* channels that every group keeps; at least 1 */
+    size_t multiple;       /* groups keep a multiple of this, where they had one; 1: any number */
     int steps;             /* at least 1 */
     size_t batches, batch; /* mini-batches of a step, and examples in one */
     double confidence;     /* JBR: an example counts whose largest softmax is above; 0.9 */
     size_t re_estimate;    /* mini-batches that batch norm is estimated from anew; 0: it is not */
     uint64_t seed;
     int threads;
+    int max_batch; /* of the pruned network; at least `batch` */
     void *user;
     void (*progress)(void *user, const sonde__prune_progress *progress); /* may be NULL */
     /* Of channels, after each step: the network so far, and the units left of those that could have
@@ -86,8 +88,10 @@ sonde_status sonde__prune_weights(sonde_context *context, sonde__net *net,
                                   const sonde__prune_options *options, bool *const *keep,
                                   sonde__prune_report *report);
 
-/* Running statistics from `batches` mini-batches in training mode (momentum 0.1 a batch, on what they
- * were before), without dropout. The network needs options.study. */
+/*
+ * Running statistics of batch norm become the mean over options->re_estimate mini-batches, in
+ * training mode but without dropout. The network needs options.study.
+ */
 sonde_status sonde__prune_re_estimate(sonde_context *context, sonde__net *net,
                                       const sonde__prune_examples *examples,
                                       const sonde__prune_options *options);

@@ -413,6 +413,7 @@ static sonde_status run(work *w)
     SONDE_TRY(draw_order(w));
     options.seed = (uint64_t)w->subject.config.seed;
     options.threads = (int)w->subject.config.threads;
+    options.max_batch = w->subject.max_batch;
     const sonde__prune_examples examples = {w, fill, w->subject.positions};
     w->outcome->weights = !sonde_criterion_of_channels(options.criterion);
     SONDE_TRY(want_curve(w, &options));
