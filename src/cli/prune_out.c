@@ -10,6 +10,27 @@
 
 enum { NAME_MOST = 40 };
 
+/* Why less has gone than was asked for; empty where it has. */
+static void shortfall(const sonde__prune_job *job, const sonde__prune_outcome *outcome, char *text,
+                      size_t size)
+{
+    const sonde__prune_report *report = &outcome->report;
+    const double wanted = (double)report->units * (1 - job->options.ratio);
+    text[0] = '\0';
+    if ((double)report->kept <= wanted + 0.5)
+        return;
+    if (report->cut.unscored > 0)
+        snprintf(text, size,
+                 "The ratio is not reached: this criterion says nothing of %zu of them.",
+                 report->cut.unscored);
+    else if (job->options.multiple > 1)
+        snprintf(text, size, "The ratio is not reached: widths stay multiples of %zu.",
+                 job->options.multiple);
+    else
+        snprintf(text, size, "The ratio is not reached: every layer keeps its %zu best.",
+                 job->options.least);
+}
+
 /* ---- for people ------------------------------------------------------------------------------ */
 
 static void print_pair(const sonde__paper *paper, const char *topic, const char *before,
@@ -98,7 +119,7 @@ static void print_method(const sonde__paper *paper, const sonde__prune_job *job,
                          const sonde__prune_outcome *outcome)
 {
     const sonde__prune_report *report = &outcome->report;
-    char line[1024], units[32], kept[32], reason[SONDE_REASON_MAX + 2] = "";
+    char line[1024], units[32], kept[32], reason[128];
     sonde__words_grouped((int64_t)report->units, units, sizeof units);
     sonde__words_grouped((int64_t)report->kept, kept, sizeof kept);
     fprintf(paper->to, "%-*s", SONDE__INDENT, "Pruned");
@@ -107,8 +128,7 @@ static void print_method(const sonde__paper *paper, const sonde__prune_job *job,
              sonde_criterion_name(job->options.criterion), report->steps,
              report->steps == 1 ? "" : "s", job->options.per_layer ? ", each layer by itself" : "");
     sonde__paper_wrapped(paper, line, SONDE__INDENT);
-    if (report->cut.layers_at_least > 0 || report->cut.unscored > 0)
-        snprintf(reason, sizeof reason, "%s", report->cut.reason);
+    shortfall(job, outcome, reason, sizeof reason);
     if (reason[0]) {
         fprintf(paper->to, "%*s", SONDE__INDENT, "");
         sonde__paper_wrapped(paper, reason, SONDE__INDENT);
@@ -140,9 +160,10 @@ void sonde__prune_print(FILE *to, const sonde__prune_job *job, const sonde__prun
     print_curve(&paper, outcome);
     print_widths(&paper, outcome);
     snprintf(line, sizeof line,
-             "\n%s holds the weights, %s says what was kept. `sonde train --model %s --pruned %s "
+             "%s holds the weights, %s says what was kept. `sonde train --model %s --pruned %s "
              "--weights %s` trains on.",
              job->out, outcome->plan, outcome->model, outcome->plan, job->out);
+    fputc('\n', to);
     sonde__paper_wrapped(&paper, line, 0);
 }
 
@@ -207,6 +228,7 @@ static void json_method(sonde__json_out *json, const sonde__prune_job *job,
                         const sonde__prune_outcome *outcome)
 {
     const sonde__prune_report *report = &outcome->report;
+    char reason[128];
     sonde__out_string(json, "by", sonde_criterion_name(job->options.criterion));
     sonde__out_number(json, "ratio", job->options.ratio);
     sonde__out_number(json, "reached",
@@ -219,7 +241,8 @@ static void json_method(sonde__json_out *json, const sonde__prune_job *job,
     sonde__out_count(json, "examples_looked_at", report->looked);
     sonde__out_count(json, "re_estimated_batches", job->options.re_estimate);
     sonde__out_whole(json, "seed", outcome->config.seed);
-    sonde__out_string(json, "reason", report->cut.reason);
+    shortfall(job, outcome, reason, sizeof reason);
+    sonde__out_string(json, "reason", reason[0] ? reason : NULL);
 }
 
 sonde_status sonde__prune_json(sonde_context *context, FILE *to, const sonde__prune_job *job,
