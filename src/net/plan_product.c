@@ -26,6 +26,21 @@ static sonde__form input_form(const sonde__builder *b, const sonde__stage *stage
     return form;
 }
 
+/*
+ * How the gradient by the input is made. Of a plain image that a vector kernel reads (an input of three
+ * channels) it lies as the output does, with lanes of padding: oneDNN writes the plain layout by
+ * reference code alone, fifty times slower.
+ */
+static sonde__form gradient_form(const sonde__builder *b, const sonde__stage *stage)
+{
+    const sonde__product *product = &b->net->nodes[stage->core].product;
+    sonde__form form = input_form(b, stage);
+    if (!product->linear && product->options.groups == 1 && form.block == 1 &&
+        (product->output.block == 8 || product->output.block == 16))
+        form.block = product->output.block;
+    return form;
+}
+
 static sonde__product product_of(const sonde__builder *b, int core)
 {
     sonde__product product = b->net->nodes[core].product;
@@ -63,6 +78,7 @@ typedef struct product_part {
     sonde__direction direction;
     float *flat;
     bool bare;
+    int block; /* of the input or its gradient; 0: the product's own */
 } product_part;
 
 static void append_product(sonde__builder *b, product_part part, int input, int output)
@@ -73,6 +89,8 @@ static void append_product(sonde__builder *b, product_part part, int input, int 
     sonde__product product = product_of(b, core);
     bool back = direction == SONDE__BACKWARD_WEIGHT;
     float *weight = parameter_at(b, part.flat, core, 0);
+    if (part.block)
+        product.input.block = part.block;
     product.relu = product.relu && !part.bare;
     product.options.bias = product.options.bias && !part.bare;
     sonde__kernel *repack = NULL;
@@ -111,7 +129,7 @@ void sonde__write_product(sonde__builder *b, int index)
     sonde__form form = sonde__form_of(b, stage->anchor);
     b->sources[index] = sonde__value_as(b, stage->input, input_form(b, stage).block);
     b->values[stage->anchor] = sonde__add_form(b, &form);
-    product_part part = {stage->core, SONDE__FORWARD, b->net->weights, false};
+    product_part part = {stage->core, SONDE__FORWARD, b->net->weights, false, 0};
     append_product(b, part, b->sources[index], b->values[stage->anchor]);
 }
 
@@ -132,8 +150,9 @@ static void show_gradient(sonde__builder *b, int index, int dy)
 static void give_input(sonde__builder *b, int index, int dy)
 {
     const sonde__stage *stage = sonde__stage_at(b, index);
-    const product_part part = {stage->core, SONDE__BACKWARD_INPUT, b->net->weights, false};
-    sonde__form form = input_form(b, stage);
+    sonde__form form = gradient_form(b, stage);
+    const product_part part = {stage->core, SONDE__BACKWARD_INPUT, b->net->weights, false,
+                               b->net->nodes[stage->core].product.linear ? 0 : form.block};
     int dx = sonde__add_form(b, &form);
     append_product(b, part, dx, dy);
     sonde__give(b, stage->input, dx, form);
@@ -163,7 +182,7 @@ void sonde__write_product_backward(sonde__builder *b, int index)
     show_gradient(b, index, dy);
     append_norms(b, index, dy);
     b->serves = SONDE__SERVES_GRADIENTS;
-    product_part weight = {stage->core, SONDE__BACKWARD_WEIGHT, b->net->gradients, false};
+    product_part weight = {stage->core, SONDE__BACKWARD_WEIGHT, b->net->gradients, false, 0};
     append_product(b, weight, b->sources[index], dy);
     if (!b->needs[stage->input])
         return;
@@ -183,7 +202,7 @@ void sonde__write_product_backward(sonde__builder *b, int index)
 void sonde__write_product_tangent(sonde__builder *b, int index)
 {
     const sonde__stage *stage = sonde__stage_at(b, index);
-    const product_part bare = {stage->core, SONDE__FORWARD, b->net->weights, true};
+    const product_part bare = {stage->core, SONDE__FORWARD, b->net->weights, true, 0};
     sonde__command command = sonde__command_of(SONDE__KIND_ELEMENTWISE, sonde__run_product_tangent);
     command.layer = sonde__core_of(b, index);
     command.out = sonde__form_of(b, stage->anchor);
@@ -200,9 +219,9 @@ void sonde__write_product_tangent_backward(sonde__builder *b, int index)
 {
     const sonde__stage *stage = sonde__stage_at(b, index);
     sonde__net *net = b->net;
-    const product_part first = {stage->core, SONDE__BACKWARD_WEIGHT, net->tangents, false};
+    const product_part first = {stage->core, SONDE__BACKWARD_WEIGHT, net->tangents, false, 0};
     const product_part second = {stage->core, SONDE__BACKWARD_WEIGHT, net->tangents + net->count,
-                                 true};
+                                 true, 0};
     int dy = b->real.dys[index], rdy = sonde__take_masked(b, stage);
     append_product(b, first, b->real.sources[index], rdy);
     append_product(b, second, b->sources[index], dy);
