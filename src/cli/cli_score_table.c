@@ -56,14 +56,11 @@ static void describe_batch(const sonde__score_task *task, char *text, size_t siz
     if (task->sample_count > 1)
         snprintf(seeds, sizeof seeds, "seeds %" PRIu64 " to %" PRIu64, task->samples[0].seed,
                  task->samples[task->sample_count - 1].seed);
-    snprintf(text, size, "%d examples%s%s of %.200s, %d classes, %s, %s%.200s, protocol %s",
-             task->samples[0].batch.n,
-             s->input      ? ""
-             : s->balanced ? " balanced over classes"
-                           : "",
-             s->config.augment ? " (cropped and mirrored)" : "", s->input ? s->input : task->data,
-             task->classes, seeds, s->weights ? "weights of " : "initial weights",
-             s->weights ? s->weights : "", sonde__protocol_name(s->protocol));
+    snprintf(text, size, "protocol %s: %d examples%s%s of %.200s, %d classes, %s, %s%.200s",
+             sonde__protocol_name(s->protocol), task->samples[0].batch.n,
+             s->balanced ? " balanced over classes" : "", s->config.augment ? " (augmented)" : "",
+             s->input ? s->input : task->data, task->classes, seeds,
+             s->weights ? "weights of " : "initial weights", s->weights ? s->weights : "");
     if (s->teacher)
         snprintf(text + strlen(text), size - strlen(text), ", teacher %.100s (metric %s)",
                  s->teacher, sonde__distill_metric_name(s->metric));

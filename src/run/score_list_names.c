@@ -222,10 +222,12 @@ sonde_status sonde__arch_names_check(const sonde__arch_names *names, sonde__shap
         if (status == SONDE_OK)
             continue;
         snprintf(detail, sizeof detail, "%s", sonde_context_error(names->context)->message);
+        /* A name that nothing can be built from is wrong use, however it is wrong. */
+        const sonde_status kind = status == SONDE_ERROR_MEMORY ? status : SONDE_ERROR_ARGUMENT;
         if (name->line)
-            return sonde__fail_at(names->context, status, names->path, NULL, -1, "%s, line %zu: %s",
+            return sonde__fail_at(names->context, kind, names->path, NULL, -1, "%s, line %zu: %s",
                                   names->path, name->line, detail);
-        return sonde__fail_at(names->context, status, NULL, name->spec, -1, "%s", detail);
+        return sonde__fail_at(names->context, kind, NULL, name->spec, -1, "%s", detail);
     }
     return SONDE_OK;
 }
