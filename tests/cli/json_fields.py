@@ -24,6 +24,7 @@ FIELDS = {
              "reason": str},
     "final": {"train_loss": (*NUMBER, None), "test_accuracy": (*NUMBER, None)},
     "kept": {"test_accuracy": (*NUMBER, None)},
+    "tpv": (list, None),
     "hindsight": {"best_epoch": (int, None), "best_test_accuracy": (*NUMBER, None)},
     "test_used_for": (str, None), "seconds": (*NUMBER, None), "warnings": list,
 }
