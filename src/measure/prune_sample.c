@@ -32,14 +32,15 @@ static int32_t most_likely(const float *logits, size_t classes, double *probabil
     return (int32_t)best;
 }
 
-/* Keeps the confident ones of a mini-batch. */
-static void keep_confident(sonde__prune_sample *sample, const float *logits, size_t classes,
-                           size_t begin, size_t n, double confidence, size_t wanted)
+/* Keeps the confident ones of examples [begin, begin + n). */
+static void keep_confident(sonde__prune_sample *sample, const sonde__prune_options *options,
+                           const float *logits, size_t classes, size_t begin, size_t n)
 {
+    const size_t wanted = options->batches * options->batch;
     for (size_t i = 0; i < n && sample->count < wanted; i++) {
         double probability;
         const int32_t label = most_likely(logits + i * classes, classes, &probability);
-        if (!(probability > confidence))
+        if (!(probability > options->confidence))
             continue;
         sample->order[sample->count] = (uint32_t)(begin + i);
         sample->labels[sample->count++] = label;
@@ -61,7 +62,7 @@ static sonde_status choose_confident(sonde__net *whole, const sonde__prune_optio
         sample->examples->fill(sample->examples->user, order, n, sample->x, NULL);
         status = sonde__net_forward(whole, SONDE__EVAL, sample->x, (int)n, 0, &logits);
         if (status == SONDE_OK)
-            keep_confident(sample, logits, classes, begin, n, options->confidence, wanted);
+            keep_confident(sample, options, logits, classes, begin, n);
         begin += n;
         tell(options, (double)sample->count / (double)wanted);
         if (status == SONDE_OK && sonde__cancelled(sample->context))

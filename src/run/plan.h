@@ -55,6 +55,10 @@ typedef struct sonde__plan {
 } sonde__plan;
 
 sonde_status sonde__plan_read(sonde_context *context, const char *path, sonde__plan *plan);
+/* The same from text, a block of the context that becomes the plan's (also on failure) and has room
+ * for one more byte; `path` is for messages. */
+sonde_status sonde__plan_parse(sonde_context *context, const char *path, char *text, size_t size,
+                               sonde__plan *plan);
 void sonde__plan_release(sonde__plan *plan);
 /* Which units of the network's channels stay, by unit. */
 sonde_status sonde__plan_kept(const sonde__plan *plan, const sonde__channels *channels, bool *kept);

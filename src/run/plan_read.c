@@ -177,20 +177,25 @@ static sonde_status read_document(reader *r)
     return SONDE_OK;
 }
 
-sonde_status sonde__plan_read(sonde_context *context, const char *path, sonde__plan *plan)
+sonde_status sonde__plan_parse(sonde_context *context, const char *path, char *text, size_t size,
+                               sonde__plan *plan)
 {
-    void *bytes = NULL;
-    size_t size;
     reader r = {.plan = plan};
-    *plan = (sonde__plan){.context = context};
-    SONDE_TRY(sonde__read_file(context, path, FILE_MAX, &bytes, &size));
-    plan->text = bytes;
+    *plan = (sonde__plan){.context = context, .text = text};
     plan->path = sonde__copy_string(context, path);
     sonde__json_init(&r.json, plan->text, size);
     const sonde_status status = plan->path ? read_document(&r) : SONDE_ERROR_MEMORY;
     if (status != SONDE_OK)
         sonde__plan_release(plan);
     return status;
+}
+
+sonde_status sonde__plan_read(sonde_context *context, const char *path, sonde__plan *plan)
+{
+    void *bytes = NULL;
+    size_t size;
+    SONDE_TRY(sonde__read_file(context, path, FILE_MAX, &bytes, &size));
+    return sonde__plan_parse(context, path, bytes, size, plan);
 }
 
 void sonde__plan_release(sonde__plan *plan)
