@@ -65,6 +65,12 @@ static void print_trace(const sonde__paper *paper, const sonde__tpv_results *res
                  report->outputs, parameters, report->draws, results->seed);
     fprintf(paper->to, "%*s", SONDE__INDENT, "");
     sonde__paper_wrapped(paper, line, SONDE__INDENT);
+    if (result->complete)
+        return;
+    snprintf(line, sizeof line, "Ended after %zu training and %zu test inputs of the trace.",
+             report->train.count, report->test.count);
+    fprintf(paper->to, "%*s", SONDE__INDENT, "");
+    sonde__paper_wrapped(paper, line, SONDE__INDENT);
 }
 
 static void print_row(const sonde__paper *paper, const sonde__tpv_results *results,
