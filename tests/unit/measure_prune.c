@@ -342,6 +342,24 @@ static void a_ratio_of_zero_is_a_copy(void **state)
     tear_down(&f);
 }
 
+static void widths_stay_multiples_where_they_are_asked_to(void **state)
+{
+    (void)state;
+    fixture f;
+    sonde__prune_result result;
+    set_up(&f);
+    f.options.criterion = SONDE_CRITERION_L1;
+    f.options.ratio = 0.5;
+    f.options.multiple = 2;
+    check_ok(f.context, prune(&f, &result));
+    const sonde__graph *graph = sonde__net_graph(result.part);
+    assert_int_equal(sonde__graph_layer(graph, 1).shape.channels % 2, 0);
+    assert_int_equal(sonde__graph_layer(graph, 4).shape.channels % 2, 0);
+    assert_true(result.report.kept >= 5 && result.report.kept < 10);
+    sonde__prune_result_free(f.context, &result);
+    tear_down(&f);
+}
+
 static void re_estimation_moves_running_statistics_and_nothing_else(void **state)
 {
     (void)state;
@@ -506,6 +524,7 @@ int main(void)
         cmocka_unit_test(the_ratio_is_reached_step_by_step_and_random_follows_its_seed),
         cmocka_unit_test(a_ratio_of_one_leaves_the_least_of_every_layer_and_says_so),
         cmocka_unit_test(a_ratio_of_zero_is_a_copy),
+        cmocka_unit_test(widths_stay_multiples_where_they_are_asked_to),
         cmocka_unit_test(re_estimation_moves_running_statistics_and_nothing_else),
         cmocka_unit_test(magnitude_zeroes_the_smallest_weights_of_all_layers),
         cmocka_unit_test(weights_that_nothing_depends_on_go_first),
