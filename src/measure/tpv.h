@@ -35,6 +35,7 @@ typedef struct sonde__tpv_plan {
     char name[SONDE__TPV_NAME_MAX]; /* "sgd", "quant:8", ... */
     double rate;                    /* SGD, label: learning rate */
     double momentum, proximity;     /* SGD, label: of ||w - w*||^2 in the loss */
+    double residual;  /* SGD: variance of the residuals, sigma_eps^2; 1: left out, as published */
     double deviation; /* isotropic: of each weight; label: of the targets, in units of the outputs'
                          mean size */
     bool absolute;    /* label: `deviation` is in units of the targets, and inputs->targets are
@@ -47,7 +48,7 @@ typedef struct sonde__tpv_plan {
 
 /*
  * "sgd", "quant:8", "label:0.1:runs=5", "isotropic:0.01": kind, its first number, and any of rate=
- * batch= steps= burn-in= every= momentum= proximity= bits= deviation= runs= epochs=. `list`: several
+ * batch= steps= residual= burn-in= every= momentum= proximity= bits= deviation= runs= epochs=. `list`: several
  * with commas between.
  */
 sonde_status sonde__tpv_plans_read(sonde_context *context, const char *list,

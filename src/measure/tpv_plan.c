@@ -19,6 +19,7 @@ void sonde__tpv_plan_init(sonde__tpv_plan *plan, sonde__tpv_noise_kind kind)
     plan->momentum = 0.9;
     plan->proximity = kind == SONDE__TPV_SGD ? 1e-3 : 0;
     plan->deviation = kind == SONDE__TPV_LABEL ? 0.1 : 0.01;
+    plan->residual = 1;
     plan->bits = 8;
     plan->batch = kind == SONDE__TPV_LABEL ? 256 : 128;
     plan->steps = 200;
@@ -62,6 +63,7 @@ static const key keys[] = {
     {"batch", TRAINS, 0, 1, 65536, AT(batch), WHOLE},
     {"momentum", TRAINS, 0, 0, 0.9999, AT(momentum), REAL},
     {"proximity", TRAINS, 0, 0, 1e6, AT(proximity), REAL},
+    {"residual", SGD, 0, 1e-12, 1e12, AT(residual), REAL},
     {"steps", SGD, 0, 1, 1e8, AT(steps), WHOLE},
     {"burn-in", SGD, 0, 0, 1e8, AT(burn_in), WHOLE},
     {"every", SGD, 0, 1, 1e8, AT(every), WHOLE},

@@ -312,6 +312,7 @@ static sonde_status plan_variance(traces *t, const sonde__tpv_plan *plan, double
     noise.kind = plan->kind == SONDE__TPV_SGD ? SONDE_TPV_SGD : SONDE_TPV_ISOTROPIC;
     noise.learning_rate = plan->rate;
     noise.batch = (double)plan->batch;
+    noise.residual_variance = plan->residual;
     noise.deviation = plan->deviation;
     return sonde_tpv_variance(t->work->context, &noise, variance);
 }
