@@ -42,4 +42,9 @@ sonde_status sonde__prune_score(sonde_context *context, const sonde__prune_score
 sonde_status sonde__prune_check(sonde_context *context, sonde__net *net,
                                 const sonde__prune_options *options);
 
+/* prune_weights.c: GraSP's H g, flat, with g and the direction by the weights that have a list in
+ * `keep`. */
+sonde_status sonde__prune_curvature(const sonde__prune_sample *sample, sonde__net *net,
+                                    bool *const *keep, double *product);
+
 #endif

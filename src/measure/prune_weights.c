@@ -66,8 +66,8 @@ static sonde_status apply_masks(sonde_context *context, sonde__net *net, bool *c
 
 /* --- gradients ---------------------------------------------------------------------------------- */
 
-/* The gradient of the mean loss of all mini-batches together, summed over them. */
-static sonde_status sum_gradients(const masker *m, int step, double *sum)
+/* The gradients of the mean losses of the mini-batches, summed over them. */
+static sonde_status sum_gradients(const masker *m, double *sum)
 {
     const size_t batches = sonde__prune_sample_batches(&m->sample);
     memset(sum, 0, m->count * sizeof *sum);
@@ -76,36 +76,35 @@ static sonde_status sum_gradients(const masker *m, int step, double *sum)
         const float *flat = sonde__net_gradients(m->net, &(size_t){0});
         for (size_t i = 0; i < m->count; i++)
             sum[i] += (double)flat[i];
-        tell(m, step, (double)(b + 1) / (double)batches);
         if (sonde__cancelled(m->context))
             return sonde__fail(m->context, SONDE_ERROR_CANCELLED, "pruning was cancelled");
     }
     return SONDE_OK;
 }
 
-/* Only weights of convolutions and linear layers move; `move` gets their gradient, zero elsewhere. */
-static double weight_part(const masker *m, double *move)
+/* The gradient by weights alone, zero elsewhere, into `direction`; returns its length. */
+static double weight_part(const masker *m, const double *gradient, double *direction)
 {
     double squares = 0;
-    memset(move, 0, m->count * sizeof *move);
+    memset(direction, 0, m->count * sizeof *direction);
     for (int p = 0; p < m->parameters; p++) {
         const sonde__parameter *parameter = sonde__net_parameter(m->net, p);
         if (!m->keep[p])
             continue;
         for (size_t i = parameter->offset; i < parameter->offset + parameter->length; i++) {
-            move[i] = m->gradient[i];
-            squares += move[i] * move[i];
+            direction[i] = gradient[i];
+            squares += direction[i] * direction[i];
         }
     }
     return sqrt(squares);
 }
 
-/* w + scale * move into the network. */
-static void move_weights(const masker *m, const float *from, const double *move, double scale)
+/* from + scale * direction into the network. */
+static void move_weights(const masker *m, const float *from, const double *direction, double scale)
 {
     float *flat = sonde__net_weights(m->net, &(size_t){0});
     for (size_t i = 0; i < m->count; i++)
-        flat[i] = (float)((double)from[i] + scale * move[i]);
+        flat[i] = (float)((double)from[i] + scale * direction[i]);
     sonde__net_weights_changed(m->net);
 }
 
@@ -117,33 +116,45 @@ static double length_of(const float *values, size_t count)
     return sqrt(squares);
 }
 
-/* H g = (grad(w + h g) - grad(w - h g)) / 2h; room: the weights as they are, and the direction. */
-static sonde_status turn_gradient(const masker *m, int step, float *before, double *move)
+/* H g = (grad(w + h g) - grad(w - h g)) / 2h, g by weights alone; the weights come back. */
+static sonde_status turn_gradient(const masker *m, float *before, double *direction)
 {
-    const float *flat = sonde__net_weights(m->net, &(size_t){0});
-    memcpy(before, flat, m->count * sizeof *before);
-    SONDE_TRY(sum_gradients(m, step, m->gradient));
-    const double length = weight_part(m, move);
+    memcpy(before, sonde__net_weights(m->net, &(size_t){0}), m->count * sizeof *before);
+    SONDE_TRY(sum_gradients(m, m->gradient));
+    const double length = weight_part(m, m->gradient, direction);
     const double h = length > 0 ? DIFFERENCE * length_of(before, m->count) / length : 1;
-    move_weights(m, before, move, h);
-    sonde_status status = sum_gradients(m, step, m->turned);
-    move_weights(m, before, move, -h);
+    move_weights(m, before, direction, h);
+    sonde_status status = sum_gradients(m, m->turned);
+    move_weights(m, before, direction, -h);
     if (status == SONDE_OK)
-        status = sum_gradients(m, step, m->gradient);
+        status = sum_gradients(m, m->gradient);
     for (size_t i = 0; i < m->count && status == SONDE_OK; i++)
         m->turned[i] = (m->turned[i] - m->gradient[i]) / (2 * h);
-    move_weights(m, before, move, 0);
+    move_weights(m, before, direction, 0);
     return status;
 }
 
-static sonde_status hessian_times_gradient(const masker *m, int step)
+static sonde_status hessian_times_gradient(const masker *m)
 {
     float *before = sonde__alloc(m->context, m->count, sizeof *before);
-    double *move = sonde__alloc(m->context, m->count, sizeof *move);
+    double *direction = sonde__alloc(m->context, m->count, sizeof *direction);
     const sonde_status status =
-        before && move ? turn_gradient(m, step, before, move) : SONDE_ERROR_MEMORY;
+        before && direction ? turn_gradient(m, before, direction) : SONDE_ERROR_MEMORY;
     sonde__free(m->context, before);
-    sonde__free(m->context, move);
+    sonde__free(m->context, direction);
+    return status;
+}
+
+sonde_status sonde__prune_curvature(const sonde__prune_sample *sample, sonde__net *net,
+                                    bool *const *keep, double *product)
+{
+    masker m = {.context = sample->context, .net = net, .keep = keep, .sample = *sample};
+    m.parameters = sonde__net_parameter_count(net);
+    m.turned = product;
+    sonde__net_weights(net, &m.count);
+    m.gradient = sonde__alloc(m.context, m.count, sizeof *m.gradient);
+    const sonde_status status = m.gradient ? hessian_times_gradient(&m) : SONDE_ERROR_MEMORY;
+    sonde__free(m.context, m.gradient);
     return status;
 }
 
@@ -179,14 +190,14 @@ static sonde_status score_synflow(const masker *m)
                        sonde_validity_sentence(result.log_score.validity));
 }
 
-static sonde_status score_step(const masker *m, int step)
+static sonde_status score_step(const masker *m)
 {
     switch (sonde_criterion_reads(m->options->criterion)) {
     case SONDE_NEEDS_GRADIENT:
-        SONDE_TRY(sum_gradients(m, step, m->gradient));
+        SONDE_TRY(sum_gradients(m, m->gradient));
         return score_parameters(m, m->gradient);
     case SONDE_NEEDS_HESSIAN:
-        SONDE_TRY(hessian_times_gradient(m, step));
+        SONDE_TRY(sonde__prune_curvature(&m->sample, m->net, m->keep, m->turned));
         return score_parameters(m, m->turned);
     case SONDE_NEEDS_SYNFLOW:
         return score_synflow(m);
@@ -253,7 +264,7 @@ static sonde_status run_steps(masker *m, const sonde__prune_examples *examples,
         sonde__prune_sample_choose(m->context, m->net, examples, m->options, &m->sample, report));
     for (int step = 1; step <= m->options->steps; step++) {
         tell(m, step, 0);
-        SONDE_TRY(score_step(m, step));
+        SONDE_TRY(score_step(m));
         sink_gone(m);
         SONDE_TRY(cut_step(m, layers, step, &report->cut));
         SONDE_TRY(apply_masks(m->context, m->net, m->keep));

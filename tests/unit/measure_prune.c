@@ -435,6 +435,64 @@ static void magnitude_zeroes_the_smallest_weights_of_all_layers(void **state)
     tear_down(&f);
 }
 
+/* sum of w (H g) over the weights = g (H w), the derivative of the gradient as they are all scaled. */
+static void grasps_curvature_agrees_with_the_tangent_of_the_network(void **state)
+{
+    (void)state;
+    fixture f;
+    masks m = {0};
+    sonde__prune_sample sample;
+    sonde__prune_report report = {0};
+    size_t count;
+    set_up(&f);
+    make_masks(f.net, &m);
+    f.options.criterion = SONDE_CRITERION_GRASP;
+    f.options.batches = 1;
+    const sonde__prune_examples examples = examples_of(&f);
+    check_ok(f.context,
+             sonde__prune_sample_choose(f.context, f.net, &examples, &f.options, &sample, &report));
+    const float *weights = sonde__net_weights(f.net, &count);
+    double *product = malloc(count * sizeof *product);
+    check_ok(f.context, sonde__prune_curvature(&sample, f.net, m.keep, product));
+    /* The derivative of softmax - one-hot along that of the logits. */
+    double scales[16] = {0}, along = 0, across = 0;
+    float dlogits[16 * CLASSES], *turned = malloc(count * sizeof *turned);
+    const float *moved = NULL, *logits = NULL;
+    check_ok(f.context, sonde__prune_sample_gradient(&sample, f.net, 0));
+    for (int p = 0; p < sonde__net_parameter_count(f.net); p++)
+        scales[p] = m.keep[p] ? 1 : 0;
+    float saved[16 * CLASSES];
+    check_ok(f.context, sonde__net_forward(f.net, SONDE__EVAL, sample.x, 16, 0, &logits));
+    memcpy(saved, logits, sizeof saved);
+    check_ok(f.context, sonde__prune_sample_gradient(&sample, f.net, 0));
+    check_ok(f.context, sonde__net_tangent_forward(f.net, scales, &moved));
+    for (int i = 0; i < 16; i++) {
+        double sum = 0, mean = 0, p[CLASSES];
+        for (int c = 0; c < CLASSES; c++)
+            sum += p[c] = exp((double)saved[i * CLASSES + c]);
+        for (int c = 0; c < CLASSES; c++)
+            mean += p[c] / sum * (double)moved[i * CLASSES + c];
+        for (int c = 0; c < CLASSES; c++)
+            dlogits[i * CLASSES + c] =
+                (float)(p[c] / sum * ((double)moved[i * CLASSES + c] - mean) / 16);
+    }
+    check_ok(f.context, sonde__net_tangent_backward(f.net, dlogits, turned));
+    const float *gradient = sonde__net_gradients(f.net, &count);
+    for (int p = 0; p < sonde__net_parameter_count(f.net); p++) {
+        const sonde__parameter *parameter = sonde__net_parameter(f.net, p);
+        for (size_t i = parameter->offset; m.keep[p] && i < parameter->offset + parameter->length;
+             i++) {
+            along += (double)weights[i] * product[i];
+            across += (double)gradient[i] * (double)turned[i];
+        }
+    }
+    check_close(along, across, 1e-7, 0.01, "w (H g) and g (H w)");
+    free(product);
+    free(turned);
+    sonde__prune_sample_free(&sample);
+    tear_down(&f);
+}
+
 static void weights_that_nothing_depends_on_go_first(void **state)
 {
     (void)state;
@@ -527,6 +585,7 @@ int main(void)
         cmocka_unit_test(widths_stay_multiples_where_they_are_asked_to),
         cmocka_unit_test(re_estimation_moves_running_statistics_and_nothing_else),
         cmocka_unit_test(magnitude_zeroes_the_smallest_weights_of_all_layers),
+        cmocka_unit_test(grasps_curvature_agrees_with_the_tangent_of_the_network),
         cmocka_unit_test(weights_that_nothing_depends_on_go_first),
         cmocka_unit_test(no_confident_example_is_an_error_that_says_so),
         cmocka_unit_test(a_weight_that_is_not_finite_is_named),
