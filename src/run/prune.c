@@ -378,7 +378,7 @@ static sonde_status open_subject(work *w)
     const int batch = (int)w->job->options.batch;
     sonde__subject_options options = w->job->subject;
     sonde__prune_outcome *outcome = w->outcome;
-    options.study = true;
+    options.study = options.texts = true; /* what needs one label an example says so itself */
     options.max_batch = batch > speed_batches[1] ? batch : speed_batches[1];
     SONDE_TRY(sonde__subject_open(w->context, &options, &w->subject));
     outcome->config = w->subject.config;
