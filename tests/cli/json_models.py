@@ -41,7 +41,7 @@ CHOICE = {"epoch": MAYBE_INT, "score": MAYBE_NUMBER, "meaningful": bool, "warnin
           "window": MAYBE_TEXT, "window_first": MAYBE_INT, "window_last": MAYBE_INT,
           "candidates": [int], "reason": str}
 CHECKPOINT = {"epoch": int, "file": MAYBE_TEXT, "layers_judged": MAYBE_INT, "layers_over": MAYBE_INT}
-CHECKPOINT |= dict.fromkeys(["raw", "head_scaled", "feature_scaled", "loss", "accuracy",
+CHECKPOINT |= dict.fromkeys(["raw", "head_scaled", "feature_scaled", "loss", "accuracy", "tpv",
                              "worst_ratio", "mean_alpha"], MAYBE_NUMBER)
 KEEP = {"source": str, "keep": {"by": MAYBE_TEXT, "file": MAYBE_TEXT} | CHOICE,
         "signals": [{"signal": str, "applies": bool, "why_not": MAYBE_TEXT, "scored": int} | CHOICE],
