@@ -85,6 +85,11 @@ static bool parallel(const sonde__form *form)
 
 /* --- statistics ------------------------------------------------------------------------------- */
 
+/*
+ * Mean and squared deviations of a piece. A sum of many floats is off by more than their own rounding,
+ * and what hardly varies is divided by as little as sqrt(eps): so the mean is corrected by what the
+ * deviations from it add up to.
+ */
 SONDE_INLINE void piece_moments_lanes(size_t rows, size_t lanes, const float *restrict x,
                                       float *restrict mean, float *restrict squares)
 {
@@ -98,6 +103,14 @@ SONDE_INLINE void piece_moments_lanes(size_t rows, size_t lanes, const float *re
     for (size_t c = 0; c < lanes; c++)
         mean[c] *= inverse;
     for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < lanes; c++)
+            squares[c] += x[r * lanes + c] - mean[c];
+    }
+    for (size_t c = 0; c < lanes; c++) {
+        mean[c] += squares[c] * inverse;
+        squares[c] = 0;
+    }
+    for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < lanes; c++) {
             float d = x[r * lanes + c] - mean[c];
             squares[c] += d * d;
@@ -108,7 +121,7 @@ SONDE_INLINE void piece_moments_lanes(size_t rows, size_t lanes, const float *re
 SONDE_INLINE void piece_moments_fixed(size_t rows, const size_t lanes, const float *restrict x,
                                       float *restrict mean, float *restrict squares)
 {
-    float a[16] = {0}, b[16] = {0}, m[16];
+    float a[16] = {0}, b[16] = {0}, rest[16] = {0}, m[16];
     size_t r = 0;
     for (; r + 1 < rows; r += 2) {
         for (size_t c = 0; c < lanes; c++) {
@@ -125,12 +138,15 @@ SONDE_INLINE void piece_moments_fixed(size_t rows, const size_t lanes, const flo
             float d = x[r * lanes + c] - m[c], e = x[(r + 1) * lanes + c] - m[c];
             a[c] += d * d;
             b[c] += e * e;
+            rest[c] += d + e;
         }
     }
     for (size_t c = 0; c < lanes; c++) {
         float d = r < rows ? x[r * lanes + c] - m[c] : 0;
-        mean[c] = m[c];
-        squares[c] = a[c] + b[c] + d * d;
+        float error = (rest[c] + d) / (float)rows;
+        mean[c] = m[c] + error;
+        squares[c] = a[c] + b[c] + d * d - (float)rows * error * error;
+        squares[c] = squares[c] < 0 ? 0 : squares[c]; /* NaN stays */
     }
 }
 
@@ -142,11 +158,15 @@ SONDE_CLONES static void piece_moments(size_t rows, size_t lanes, const float *x
     } else if (lanes == 8) {
         piece_moments_fixed(rows, 8, x, mean, squares);
     } else if (lanes == 1) {
-        float sum = 0, square = 0;
+        float sum = 0, error = 0, square = 0;
 #pragma omp simd reduction(+ : sum)
         for (size_t r = 0; r < rows; r++)
             sum += x[r];
         sum /= (float)rows;
+#pragma omp simd reduction(+ : error)
+        for (size_t r = 0; r < rows; r++)
+            error += x[r] - sum;
+        sum += error / (float)rows;
 #pragma omp simd reduction(+ : square)
         for (size_t r = 0; r < rows; r++)
             square += (x[r] - sum) * (x[r] - sum);
