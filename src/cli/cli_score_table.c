@@ -12,7 +12,14 @@
 
 #include "cli/verb.h"
 
-enum { CELL = 48, NAME_COLUMN = 28, RANK_COLUMN = 5, LINE = 1024, REASONS_SHOWN = 12 };
+enum {
+    CELL = 48,
+    NAME_COLUMN = 28,
+    OWN_LINE = 120,
+    RANK_COLUMN = 5,
+    LINE = 1024,
+    REASONS_SHOWN = 12
+};
 
 /* ---- cells ----------------------------------------------------------------------------------- */
 
@@ -236,8 +243,7 @@ static void print_network(const sonde__paper *paper, const layout *plan,
         fprintf(paper->to, "%*g", RANK_COLUMN - 1, one->rank);
     else
         fprintf(paper->to, "%*s", RANK_COLUMN - 1, "-");
-    sonde__paper_shorten(spec, plan->own_line ? paper->width - RANK_COLUMN - 1 : plan->name, name,
-                         sizeof name);
+    sonde__paper_shorten(spec, plan->own_line ? OWN_LINE : plan->name, name, sizeof name);
     fputs("  ", paper->to);
     if (plan->own_line)
         fprintf(paper->to, "%s\n%*s", name, RANK_COLUMN, "");
