@@ -228,6 +228,17 @@ static sonde_status take_labels(sonde__score_task *task, const double *y,
     return SONDE_OK;
 }
 
+/* ReLUs hide a NaN: what a network makes of one may look like numbers. */
+static sonde_status check_finite(const sonde__score_task *task, const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(x[i]))
+            return sonde__fail_at(task->context, SONDE_ERROR_NUMERIC, task->settings.input, "x", -1,
+                                  "%s: x[%zu] is %g; networks are scored on finite numbers",
+                                  task->settings.input, i, (double)x[i]);
+    return SONDE_OK;
+}
+
 static sonde_status read_tensors(sonde__score_task *task, sonde_model *model)
 {
     size_t x_index, y_index;
@@ -238,6 +249,7 @@ static sonde_status read_tensors(sonde__score_task *task, sonde_model *model)
     SONDE_TRY(check_tensors(task, &x, &y));
     SONDE_TRY(make_sample(task, (size_t)x.shape[0], sample));
     SONDE_TRY(sonde_model_read(model, x_index, 0, x.elements, SONDE_F32, sample->x));
+    SONDE_TRY(check_finite(task, sample->x, (size_t)x.elements));
     double *labels = sonde__alloc(task->context, (size_t)y.elements, sizeof *labels);
     if (!labels)
         return SONDE_ERROR_MEMORY;
@@ -245,8 +257,11 @@ static sonde_status read_tensors(sonde__score_task *task, sonde_model *model)
     if (status == SONDE_OK)
         status = take_labels(task, labels, sample);
     sonde__free(task->context, labels);
+    SONDE_TRY(status);
     identify(task, sample);
-    return status;
+    /* --classes may say more of them than the labels do, and the networks are others then. */
+    sample->identity = hash_bytes(sample->identity, &task->classes, sizeof task->classes);
+    return SONDE_OK;
 }
 
 /* Every seed sees the same batch. */

@@ -94,6 +94,7 @@ def write(path, tensors):
 write("b.safetensors", [("x", "F32", [6, 4], x), ("y", "I64", [6], y)])
 write("bad.safetensors", [("x", "F32", [6, 4], x), ("y", "I64", [6], [0, 1, 2, -1, 1, 0])])
 write("none.safetensors", [("y", "I64", [6], y)])
+write("nan.safetensors", [("x", "F32", [6, 4], [float("nan")] + x[1:]), ("y", "I64", [6], y)])
 PYTHON
 run 0 score --arch mlp:widths=5 --input b.safetensors --json
 "$SONDE_PYTHON" -c '
@@ -101,6 +102,12 @@ import json
 answer = json.load(open("out"))
 assert answer["settings"]["classes"] == 3 and answer["settings"]["input"] == [4, 1, 1]
 ' || fail "own tensors"
+run 0 score --arch mlp:widths=5 --input b.safetensors --out classes.csv --quiet
+run 1 score --arch mlp:widths=5 --input b.safetensors --classes 9 --out classes.csv --quiet
+says err 'give the same options'
+run 1 score --arch mlp --input nan.safetensors
+one_error_line
+says err 'x[0] is nan'
 run 1 score --arch mlp --input none.safetensors
 one_error_line
 says err 'no tensor x'
