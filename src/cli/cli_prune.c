@@ -66,6 +66,15 @@ static int64_t usual_steps(sonde_criterion criterion)
     return sonde_criterion_of_channels(criterion) ? STEPS : 1;
 }
 
+/* Known before anything is pruned. */
+static int check_fine_tune(const sonde__prune_values *values)
+{
+    double rate;
+    if (values->fine_tune > 0 && (!sonde__parse_double(values->lr, &rate) || !(rate > 0)))
+        return sonde__cli_usage("--lr takes a number above 0, not \"%.40s\"", values->lr);
+    return SONDE__EXIT_DONE;
+}
+
 static int read_options(const sonde__call *call, sonde__prune_job *job)
 {
     const sonde__prune_values *values = &call->values.prune;
@@ -80,6 +89,8 @@ static int read_options(const sonde__call *call, sonde__prune_job *job)
         exit_status = read_share("confidence", values->confidence, &options->confidence);
     if (exit_status == SONDE__EXIT_DONE)
         exit_status = check_numbers(values);
+    if (exit_status == SONDE__EXIT_DONE)
+        exit_status = check_fine_tune(values);
     if (exit_status != SONDE__EXIT_DONE)
         return exit_status;
     options->steps =
@@ -121,8 +132,7 @@ static int fine_tune(sonde__call *call, const sonde__prune_job *job,
     call->config.epochs = values->fine_tune;
     if (call->config.warm_up >= values->fine_tune)
         call->config.warm_up = 0;
-    if (!sonde__parse_double(values->lr, &call->config.lr))
-        return sonde__cli_usage("--lr takes a number, not \"%.40s\"", values->lr);
+    (void)sonde__parse_double(values->lr, &call->config.lr);
     snprintf(call->config.pruned, sizeof call->config.pruned, "%s", outcome->plan);
     snprintf(call->config.weights, sizeof call->config.weights, "%s", job->out);
     if (call->values.run)

@@ -142,9 +142,11 @@ sonde_status sonde__prune_sample_choose(sonde_context *context, sonde__net *whol
         (sonde__prune_sample){.context = context, .examples = examples, .batch = options->batch};
     if (!needs_examples(options->criterion))
         return SONDE_OK;
+    const size_t asked = options->batches * options->batch;
+    const size_t wanted = asked < examples->count ? asked : examples->count;
     sonde_status status = refuse_sequences(sample, whole, options);
     if (status == SONDE_OK)
-        status = choose(whole, options, sample, options->batches * options->batch, &report->looked);
+        status = choose(whole, options, sample, wanted, &report->looked);
     report->examples = sample->count;
     if (status != SONDE_OK)
         sonde__prune_sample_free(sample);

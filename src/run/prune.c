@@ -64,6 +64,24 @@ static sonde_status refuse_existing(const work *w, const char *path)
                           "%s exists; name another file, or replace it with --force", path);
 }
 
+/* Found out before hours of pruning, not after. */
+static sonde_status require_folder(const work *w, const char *path)
+{
+    char *folder = sonde__copy_string(w->context, path);
+    if (!folder)
+        return SONDE_ERROR_MEMORY;
+    char *const end = strrchr(folder, '/');
+    sonde_status status = SONDE_OK;
+    if (end && end > folder) {
+        *end = '\0';
+        if (!sonde__path_exists(folder))
+            status = sonde__fail_at(w->context, SONDE_ERROR_NOT_FOUND, path, NULL, -1,
+                                    "%s: the folder %s is not there; make it first", path, folder);
+    }
+    sonde__free(w->context, folder);
+    return status;
+}
+
 static sonde_status write_model(const work *w, sonde__net *net)
 {
     sonde__tensor_list list;
@@ -88,7 +106,9 @@ static sonde_status compose_kept(const work *w, const sonde__channels *whole, bo
 {
     sonde__plan plan;
     SONDE_TRY(sonde__plan_read(w->context, w->subject.config.pruned, &plan));
-    sonde_status status = sonde__plan_kept(&plan, whole, kept);
+    for (int u = 0; u < whole->unit_count; u++)
+        kept[u] = true; /* a plan of single weights leaves every channel */
+    sonde_status status = plan.weights ? SONDE_OK : sonde__plan_kept(&plan, whole, kept);
     sonde__plan_release(&plan);
     const int layers = sonde__graph_layer_count(whole->graph);
     int *list = sonde__alloc(w->context, whole->first[layers], sizeof *list);
@@ -407,8 +427,11 @@ static sonde_status run(work *w)
 {
     sonde__prune_options options = w->job->options;
     SONDE_TRY(name_plan(w));
-    SONDE_TRY(refuse_existing(w, w->job->out));
-    SONDE_TRY(refuse_existing(w, w->outcome->plan));
+    const char *const paths[] = {w->job->out, w->outcome->plan};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        SONDE_TRY(refuse_existing(w, paths[i]));
+        SONDE_TRY(require_folder(w, paths[i]));
+    }
     SONDE_TRY(open_subject(w));
     SONDE_TRY(draw_order(w));
     options.seed = (uint64_t)w->subject.config.seed;

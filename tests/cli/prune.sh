@@ -65,6 +65,8 @@ run 2 prune runs/a --ratio 1.5 --out x.safetensors
 one_error_line
 run 2 prune runs/a --by jrb --out x.safetensors
 says err 'did you mean jbr'
+run 2 prune runs/a --fine-tune 1 --lr fast --out x.safetensors
+one_error_line
 run 2 prune runs/a --out x.pt
 says err 'safetensors'
 run 2 prune runs/a
@@ -77,4 +79,5 @@ echo '{"format": "sonde-prune-plan-1", "kind": "channels", "layers": [{"name": "
 run 1 train "${tiny[@]}" --pruned bad.json --run runs/x --quiet
 says err 'layer fc9 is not in it'
 run 1 prune runs/a "${few[@]}" --out missing/x.safetensors
+says err 'the folder missing is not there'
 [ ! -e x.safetensors ] && [ ! -e x.plan.json ] || fail "something was written after an error"
