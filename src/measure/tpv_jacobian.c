@@ -4,6 +4,7 @@
  */
 #include "base/checked.h"
 #include "measure/tpv_internal.h"
+#include "num/linalg.h"
 
 /* Floats of a Jacobian, and multiply-adds of its singular values: half a minute on one core. */
 static const size_t floats_most = (size_t)1 << 26;
@@ -31,6 +32,8 @@ static bool fits(const sonde__tpv_work *work, const jacobian *parts)
         return false;
     for (int part = 0; part < SONDE__TPV_PARTS; part++) {
         size_t floats;
+        if (parts[part].rows > SONDE__ORDER_MAX)
+            return false;
         if (work->parts[part] &&
             (!sonde__multiply(parts[part].rows, parts[part].cols, &floats) || floats > floats_most))
             return false;
