@@ -8,10 +8,10 @@
 #include "cli/verb.h"
 
 static const sonde__verb *const verbs[] = {
-    &sonde__verb_show,   &sonde__verb_spectrum, &sonde__verb_keep,    &sonde__verb_tpv,
-    &sonde__verb_probe,  &sonde__verb_diff,     &sonde__verb_convert, &sonde__verb_train,
-    &sonde__verb_resume, &sonde__verb_report,   &sonde__verb_demo,    &sonde__verb_data,
-    &sonde__verb_models, &sonde__verb_score,    &sonde__verb_prune,
+    &sonde__verb_show,    &sonde__verb_spectrum, &sonde__verb_keep,   &sonde__verb_score,
+    &sonde__verb_tpv,     &sonde__verb_probe,    &sonde__verb_prune,  &sonde__verb_diff,
+    &sonde__verb_convert, &sonde__verb_train,    &sonde__verb_resume, &sonde__verb_report,
+    &sonde__verb_demo,    &sonde__verb_data,     &sonde__verb_models,
 };
 
 enum { VERBS = sizeof verbs / sizeof verbs[0] };

@@ -11,14 +11,16 @@ void sonde__help_general(FILE *to)
 {
     fputs(
         "sonde: tells of a neural network, without a validation set, when to stop training, which\n"
-        "checkpoint to keep and which examples to skip; trains networks that way; and reads the\n"
-        "model files of any framework without running code in them.\n"
+        "checkpoint to keep, which examples to skip, which channels to cut and which architecture\n"
+        "to choose; trains networks that way; and reads the model files of any framework without\n"
+        "running code in them.\n"
         "\n"
         "Begin with\n"
         "    sonde demo                         trains for half a minute, shows the decisions\n"
         "    sonde train --epochs 20            the same on your terms\n"
         "    sonde show model.safetensors       what a model file holds\n"
         "    sonde spectrum model.safetensors   what training did to each layer\n"
+        "    sonde score --arch resnet20        every proxy of a network that is not trained\n"
         "    sonde help spectrum                everything that can be set\n"
         "\n"
         "Verbs\n",
