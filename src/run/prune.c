@@ -47,6 +47,9 @@ static sonde_status name_plan(work *w)
                               "%s: what is written is a safetensors file; name it "
                               "NAME.safetensors",
                               job->out);
+    if (job->plan && strcmp(job->plan, job->out) == 0)
+        return sonde__fail_at(w->context, SONDE_ERROR_ARGUMENT, job->plan, NULL, -1,
+                              "%s is both --out and --plan; name two files", job->plan);
     const size_t room = length + sizeof ".plan.json";
     char *plan =
         job->plan ? sonde__copy_string(w->context, job->plan) : sonde__alloc(w->context, room, 1);

@@ -6,6 +6,7 @@
 #include "run/subject.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,7 +306,7 @@ sonde_status sonde__subject_channels(sonde_context *context, const char *option,
         const size_t length = strcspn(at, ",");
         snprintf(number, sizeof(number), "%.*s", length < 31 ? (int)length : 31, at);
         if (*count == SONDE__CHANNELS_MAX || length > 31 || !sonde__parse_double(number, &value) ||
-            (strcmp(option, "std") == 0 && !(value > 0)))
+            !isfinite((float)value) || (strcmp(option, "std") == 0 && !((float)value > 0)))
             return sonde__fail_at(context, SONDE_ERROR_ARGUMENT, NULL, option, -1,
                                   "--%s is \"%.80s\"; it takes a number a channel, as in "
                                   "0.485,0.456,0.406%s",

@@ -67,6 +67,8 @@ run 2 prune runs/a --by jrb --out x.safetensors
 says err 'did you mean jbr'
 run 2 prune runs/a --fine-tune 1 --lr fast --out x.safetensors
 one_error_line
+run 2 prune runs/a --out x.safetensors --plan x.safetensors
+says err 'name two files'
 run 2 prune runs/a --out x.pt
 says err 'safetensors'
 run 2 prune runs/a
