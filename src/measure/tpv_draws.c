@@ -2,6 +2,8 @@
  * Drawn perturbations: quantization as the published code has it, independent uniform noise of one
  * global step on every weight (no rounding to a grid), and isotropic Gaussian noise.
  */
+#include <math.h>
+
 #include "measure/tpv_internal.h"
 
 /* The step of a grid of 2^bits values over the range of all weights. */
@@ -9,7 +11,7 @@ static double grid_step(sonde__tpv_weights *weights, int bits)
 {
     double low, high;
     if (!sonde__tpv_weights_range(weights, -1, &low, &high))
-        return 0;
+        return (double)NAN; /* which every output then is */
     return (high - low) / (double)((UINT64_C(1) << bits) - 1);
 }
 

@@ -204,7 +204,7 @@ static sonde_status quantization_variance(sonde_context *context, const sonde__t
     return sonde_tpv_variance(context, &noise, variance);
 }
 
-/* Of each parameter's own range; NaN weights leave 0, and the trace itself says so. */
+/* Of each parameter's own range; 0 where weights are NaN, of which plan_variance tells. */
 static sonde_status tensor_variances(sonde__tpv_work *work, sonde__tpv_weights *weights,
                                      const sonde__tpv_plan *plan, double *variances)
 {
@@ -299,13 +299,16 @@ static sonde_status read_layers(traces *t)
     return SONDE_OK;
 }
 
-/* The variance of each weight that a plan's noise has, where it is one for all. */
+/* The variance of each weight that a plan's noise has, where it is one for all; NaN where weights are
+ * not finite. A ReLU may hide that from the trace. */
 static sonde_status plan_variance(traces *t, const sonde__tpv_plan *plan, double *variance)
 {
     sonde_tpv_noise noise;
     double low = 0, high = 0;
     if (plan->kind == SONDE__TPV_QUANTIZATION) {
-        (void)sonde__tpv_weights_range(&t->weights, -1, &low, &high);
+        *variance = (double)NAN;
+        if (!sonde__tpv_weights_range(&t->weights, -1, &low, &high))
+            return SONDE_OK;
         return quantization_variance(t->work->context, plan, low, high, variance);
     }
     sonde_tpv_noise_init(&noise);
@@ -330,10 +333,15 @@ static sonde_status add_plan(traces *t, int index)
     sonde__tpv_ratio(&row->train, &row->test, &row->ratio, &row->ratio_error);
     if (!t->by_tensor[0][index])
         return SONDE_OK;
+    const double whole = row->variance;
     row = sonde__tpv_row_add(report, index, SONDE__TPV_TRACE_PER_TENSOR);
     SONDE_TRY(sonde_tpv_trace_read(t->by_tensor[0][index], &row->train, NULL));
     if (t->by_tensor[1][index])
         SONDE_TRY(sonde_tpv_trace_read(t->by_tensor[1][index], &row->test, NULL));
+    if (isnan(whole)) {
+        row->train = sonde_tpv_scale(&row->train, whole);
+        row->test = sonde_tpv_scale(&row->test, whole);
+    }
     sonde__tpv_ratio(&row->train, &row->test, &row->ratio, &row->ratio_error);
     return SONDE_OK;
 }

@@ -415,6 +415,32 @@ static void weights_that_are_not_numbers_have_a_name(void **state)
     sonde_context_free(context);
 }
 
+/* max(0, NaN) is 0: outputs and trace of such a network are numbers, its range is none. */
+static void a_nan_that_a_relu_hides_is_no_range_to_quantize(void **state)
+{
+    (void)state;
+    sonde_context *context = check_context();
+    sonde__net *net = named_net(context, "mlp:widths=8", (sonde__shape){IN, 1, 1}, OUT, 64);
+    float *x = normal_inputs(N, IN, 0);
+    float bias[8] = {NAN};
+    sonde__tpv_inputs train = {.x = x, .n = N};
+    sonde__tpv_plan plan;
+    sonde__tpv_options options = with_plan(&plan, "quant:8:runs=2");
+    sonde__tpv_report report;
+    size_t count;
+    options.empirical = true;
+    sonde__net_import(net, sonde__net_weights(net, &count), 1, bias);
+    sonde__net_weights_changed(net);
+    check_ok(context, sonde__measure_tpv(context, net, &train, NULL, &options, &report));
+    assert_int_equal(report.row_count, 3);
+    for (int i = 0; i < report.row_count; i++)
+        assert_int_equal(report.rows[i].train.validity, SONDE_NOT_FINITE);
+    sonde__tpv_report_free(&report);
+    sonde__net_free(net);
+    free(x);
+    sonde_context_free(context);
+}
+
 static void a_dead_network_has_the_trace_of_its_last_biases(void **state)
 {
     (void)state;
@@ -554,6 +580,7 @@ int main(void)
         cmocka_unit_test(the_trajectory_of_sgd_is_that_of_its_recursion),
         cmocka_unit_test(the_published_convention_divides_by_the_outputs),
         cmocka_unit_test(weights_that_are_not_numbers_have_a_name),
+        cmocka_unit_test(a_nan_that_a_relu_hides_is_no_range_to_quantize),
         cmocka_unit_test(a_dead_network_has_the_trace_of_its_last_biases),
         cmocka_unit_test(of_one_input_the_error_is_not_known),
         cmocka_unit_test(what_was_measured_before_the_end_stays),
