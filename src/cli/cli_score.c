@@ -430,7 +430,7 @@ const sonde__verb sonde__verb_score = {
         "    sonde score --arch resnet20 --data cifar-10 --data-dir DIR\n"
         "    sonde score --arch resnet20 --arch resnet56 --arch vgg11 --repeat 3\n"
         "    sonde score --list all-nb201 --sample 100 --proxy synflow,snip --out scores.csv\n"
-        "    sonde score --arch 'nb201:|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|"
+        "    sonde score --arch 'nb201:|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|"
         "nor_conv_1x1~2|'\n"
         "    sonde score --list all-s1 --teacher resnet56 --by diswot\n",
     .about =

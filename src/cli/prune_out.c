@@ -147,7 +147,7 @@ static void print_method(const sonde__paper *paper, const sonde__prune_job *job,
 void sonde__prune_print(FILE *to, const sonde__prune_job *job, const sonde__prune_outcome *outcome)
 {
     const sonde__paper paper = sonde__paper_of(to);
-    char line[2600];
+    char line[8192];
     print_method(&paper, job, outcome);
     print_pair(&paper, "", "before", "after", "");
     print_count(&paper, outcome->weights ? "parameters not 0" : "parameters", outcome->parameters);
@@ -160,9 +160,11 @@ void sonde__prune_print(FILE *to, const sonde__prune_job *job, const sonde__prun
     print_curve(&paper, outcome);
     print_widths(&paper, outcome);
     snprintf(line, sizeof line,
-             "%s holds the weights, %s says what was kept. `sonde train --model %s --pruned %s "
-             "--weights %s` trains on.",
-             job->out, outcome->plan, outcome->model, outcome->plan, job->out);
+             "%s holds the weights, %s says what was kept. `sonde train --data %s%s%s --model %s "
+             "--pruned %s --weights %s` trains on.",
+             job->out, outcome->plan, outcome->config.data,
+             outcome->config.data_dir[0] ? " --data-dir " : "", outcome->config.data_dir,
+             outcome->model, outcome->plan, job->out);
     fputc('\n', to);
     sonde__paper_wrapped(&paper, line, 0);
 }

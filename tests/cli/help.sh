@@ -3,7 +3,7 @@
 
 run 0 help
 general=$(cat out)
-for verb in show spectrum keep diff convert train resume report demo data models; do
+for verb in show spectrum keep score tpv probe prune diff convert train resume report demo data models; do
     case $general in *"    $verb "*) ;; *) fail "help does not list $verb" ;; esac
     run 0 help $verb
     cp out by_help

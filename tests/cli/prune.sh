@@ -25,6 +25,8 @@ PYTHON
 run 0 prune runs/a --ratio 0.25 --by l1 "${few[@]}" --out words.safetensors --curve --reestimate-bn 1
 says out '24 of 32 removable channels are left'
 says out 'only reported'
+says out '--model mlp:widths=32 --pruned'
+says out '`sonde train --data'
 says out '--pruned words.plan.json --weights words.safetensors'
 
 # What exists stays, unless it is to be replaced.
