@@ -968,7 +968,7 @@ SONDE_API sonde_score sonde_proxy_score(sonde_proxy_kind kind, const sonde_proxy
 /*
  * Of the input Jacobian: row i is the gradient of the sum of all outputs by input i, flattened (n x
  * D). - sum (log(v + 1e-5) + 1 / (v + 1e-5)) over the eigenvalues v of the rows' correlations.
- * TOO_FEW for one row, DEGENERATE where a row is constant (no correlation exists).
+ * TOO_FEW for one row, DEGENERATE where a row is constant (no correlation exists) or all are alike.
  */
 SONDE_API sonde_status sonde_jacob_cov(sonde_context *context, const sonde_matrix *jacobian,
                                        sonde_score *score);

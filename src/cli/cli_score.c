@@ -137,6 +137,10 @@ static int check_together(const score_call *job)
         return sonde__cli_usage("--repeat %" PRId64 " scores initialisations, and --weights names "
                                 "one; leave one of them out",
                                 values->repeat);
+    if (values->weights && values->out)
+        return sonde__cli_usage(
+            "--out keeps the scores of a list, and --weights names one network; "
+            "use --csv");
     if (values->classes && !values->input)
         return sonde__cli_usage("--classes belongs to --input; a data set knows its classes");
     if (values->classes > INT32_MAX)

@@ -229,9 +229,9 @@ static sonde_status score_synflow(score_work *work, sonde_proxy_kind kind)
     sonde__synflow result;
     if (!wants(work, SONDE__PROXY_BIT(kind)))
         return SONDE_OK;
-    SONDE_TRY(sonde__measure_synflow(
-        work->context, work->net, naslib ? SONDE__SYNFLOW_NASLIB : SONDE__SYNFLOW_ZERO_COST_NAS,
-        kind == SONDE_PROXY_SYNFLOW_BN, NULL, &result));
+    SONDE_TRY(sonde__measure_synflow(work->context, work->net,
+                                     naslib ? SONDE__SYNFLOW_NASLIB : SONDE__SYNFLOW_ZERO_COST_NAS,
+                                     kind == SONDE_PROXY_SYNFLOW_BN, NULL, &result));
     work->scores[kind] = naslib ? result.log_score : result.score;
     return SONDE_OK;
 }
@@ -248,12 +248,33 @@ static void score_size(score_work *work)
     work->scores[SONDE_PROXY_FLOPS] = number(SONDE_PROXY_FLOPS, sonde__graph_flops(work->graph));
 }
 
+static bool finite_weights(sonde__net *net)
+{
+    size_t count;
+    const float *const weights = sonde__net_weights(net, &count);
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(weights[i]))
+            return false;
+    return true;
+}
+
+static void refuse_weights(score_work *work)
+{
+    for (int i = 0; i < SONDE_PROXY_COUNT; i++)
+        if (wants(work, SONDE__PROXY_BIT(i)) && i != SONDE_PROXY_PARAMS && i != SONDE_PROXY_FLOPS)
+            work->scores[i] = sonde__score_none((sonde_proxy_kind)i, SONDE_NOT_FINITE);
+}
+
 static sonde_status score_all(score_work *work)
 {
     static const sonde_proxy_kind summed[] = {SONDE_PROXY_GRAD_NORM, SONDE_PROXY_SNIP,
                                               SONDE_PROXY_PLAIN,     SONDE_PROXY_L2_NORM,
                                               SONDE_PROXY_GRASP,     SONDE_PROXY_FISHER};
     score_size(work);
+    if (!finite_weights(work->net)) { /* a ReLU would hide them, and the scores look like numbers */
+        refuse_weights(work);
+        return SONDE_OK;
+    }
     if (wants(work, of_gradient | of_jacobian | BIT(NWOT)))
         SONDE_TRY(run_passes(work));
     if (wants(work, of_weights))

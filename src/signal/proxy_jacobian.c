@@ -20,6 +20,8 @@
 
 enum { CHUNK = 512, MANY_CLASSES = 100 };
 static const double K = 1e-5;
+/* Correlations this near to 1 are those of equal inputs, but for the rounding of a float pass. */
+static const double ALIKE = 1e-9;
 
 /* --- correlations ------------------------------------------------------------------------------ */
 
@@ -40,16 +42,19 @@ static double row_mean(const sonde_matrix *matrix, size_t row, bool *constant)
     return sum / (double)matrix->cols;
 }
 
-/* Covariances become correlations, clipped to [-1, 1]. */
-static void normalise(double *gram, size_t n)
+/* Covariances become correlations, clipped to [-1, 1]; false where all rows are alike. */
+static bool normalise(double *gram, size_t n)
 {
+    double least = 1;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < i; j++) {
             const double c = gram[i * n + j] / (sqrt(gram[i * n + i]) * sqrt(gram[j * n + j]));
             gram[i * n + j] = gram[j * n + i] = fmin(fmax(c, -1), 1);
+            least = fmin(least, c);
         }
     for (size_t i = 0; i < n; i++)
         gram[i * n + i] = 1;
+    return n < 2 || least < 1 - ALIKE;
 }
 
 /* VALID, or why there are none. */
@@ -76,8 +81,8 @@ static sonde_status correlations(sonde_context *context, const sonde_matrix *mat
     for (size_t i = 0; i < n && *validity == SONDE_VALID; i++)
         if (!(out[i * n + i] > 0) || isinf(out[i * n + i]))
             *validity = SONDE_OUT_OF_RANGE;
-    if (*validity == SONDE_VALID)
-        normalise(out, n);
+    if (*validity == SONDE_VALID && !normalise(out, n))
+        *validity = SONDE_DEGENERATE;
     return SONDE_OK;
 }
 

@@ -138,6 +138,7 @@ bad 'more than the 100 examples' --arch mlp --train-size 100 --batch 101
 bad '10 classes' --arch mlp --batch 5 --load grasp
 bad 'no such proxy' --arch mlp --by nothing
 bad 'name of a model file' --arch mlp --out scores.pt
+bad 'names one network' --arch mlp --weights b.safetensors --out scores.csv
 bad 'of one network' --arch mlp --arch lenet --weights b.safetensors
 printf 'mlp\nlenet:wrong=1\n' >bad.txt
 bad 'bad.txt, line 2' --list bad.txt --train-size 100

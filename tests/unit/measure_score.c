@@ -343,12 +343,14 @@ static void equal_examples_and_nan_have_no_number(void **state)
     sonde__net *net = make_net(make_graph(7, true, true), 16);
     check_ok(context, sonde__score_network(context, net, &options, &equal, scores));
     assert_int_equal(scores[SONDE_PROXY_NWOT].validity, SONDE_DEGENERATE);
+    assert_int_equal(scores[SONDE_PROXY_JACOB_COV].validity, SONDE_DEGENERATE);
+    assert_int_equal(scores[SONDE_PROXY_EPE_NAS].validity, SONDE_DEGENERATE);
     assert_int_equal(scores[SONDE_PROXY_SNIP].validity, SONDE_VALID);
     float *weights = sonde__net_weights(net, &count);
     weights[0] = NAN;
     sonde__net_weights_changed(net);
     score(net, SONDE__ZERO_COST_NAS, scores);
-    for (int i = SONDE_PROXY_GRAD_NORM; i <= SONDE_PROXY_JACOB_COV; i++) {
+    for (int i = SONDE_PROXY_GRAD_NORM; i <= SONDE_PROXY_ZEN; i++) {
         assert_int_equal(scores[i].validity, SONDE_NOT_FINITE);
         assert_true(scores[i].value == 0);
     }

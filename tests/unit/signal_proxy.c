@@ -368,12 +368,16 @@ static void uncorrelated_rows_reach_the_upper_bound_of_jacob_cov(void **state)
 static void equal_rows_correlate_fully(void **state)
 {
     (void)state;
-    const float rows[] = {1, 2, 4, 2, 4, 8}; /* the second is twice the first */
-    const sonde_matrix jacobian = floats(rows, 2, 3);
+    /* The second is twice the first, the third does not correlate with them. */
+    const float rows[] = {1, 2, 4, 2, 4, 8, 2, -3, 1};
+    sonde_matrix jacobian = floats(rows, 3, 3);
     const sonde_score score = jacob_cov(&jacobian);
     assert_int_equal(score.validity, SONDE_VALID);
-    check_close(score.value, -(log(1e-5) + 1e5 + log(2 + 1e-5) + 1 / (2 + 1e-5)), 0, 1e-9,
-                "eigenvalues 0 and 2");
+    const double ends = log(1e-5) + 1e5 + log(2 + 1e-5) + 1 / (2 + 1e-5);
+    check_close(score.value, -(ends + log(1 + 1e-5) + 1 / (1 + 1e-5)), 0, 1e-9,
+                "eigenvalues 0, 1 and 2");
+    jacobian.rows = 2;
+    assert_int_equal(jacob_cov(&jacobian).validity, SONDE_DEGENERATE);
 }
 
 static void jacobians_without_correlation_have_no_score(void **state)
