@@ -19,7 +19,7 @@
 #include "net/arch_table.h"
 
 /* A name, of a cell or block, of an operator of it, of a layer. */
-enum { NODES = 4, CELL_NAME = 32, EDGE_NAME = 64, LAYER_NAME = 80 };
+enum { NODES = 4, CELL_NAME = 40, EDGE_NAME = 64, LAYER_NAME = 80 };
 
 typedef struct named_cell {
     const sonde__arch_request *request;

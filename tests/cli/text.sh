@@ -45,7 +45,7 @@ run 1 score --data letters --arch gpt-tiny --load grasp
 says err 'one label an example'
 run 1 score --data letters --arch mlp --batch 8
 says err 'texts need a language model'
-run 1 prune letters --ratio 0.3 --out small.safetensors
+run 2 prune letters --ratio 0.3 --out small.safetensors
 says err 'one label an example'
 
 # what needs no class of an example
