@@ -226,7 +226,7 @@ static const sonde__option options_list[] = {
      "compare channels by their scores over the mean of their group of layers", VALUE(normalise)},
     {SONDE__OPTION_INTEGER, "least", 0, "N", "channels that every layer keeps [1]", VALUE(least)},
     {SONDE__OPTION_INTEGER, "multiple", 0, "N",
-     "leave widths that are multiples of N, which is what makes kernels fast: 8 or 16 [1]",
+     "leave widths that are multiples of N; 16 suits this engine's kernels, 8 does not [1]",
      VALUE(multiple)},
     {SONDE__OPTION_INTEGER, "batches", 0, "N", "mini-batches that a step measures [50]",
      VALUE(batches)},

@@ -70,6 +70,7 @@ static void print_accuracy(const sonde__paper *paper, const sonde__prune_outcome
 
 static void print_speed(const sonde__paper *paper, const sonde__prune_outcome *outcome)
 {
+    bool slower = false;
     for (int i = 0; i < SONDE__PRUNE_SPEEDS; i++) {
         const double *seconds = outcome->seconds[i];
         char topic[32], before[32], after[32], remark[48];
@@ -80,7 +81,12 @@ static void print_speed(const sonde__paper *paper, const sonde__prune_outcome *o
         snprintf(after, sizeof after, "%.3f ms", 1e3 * seconds[1]);
         snprintf(remark, sizeof remark, "%.2f times as fast", seconds[0] / seconds[1]);
         print_pair(paper, topic, before, after, remark);
+        slower = slower || seconds[1] > seconds[0];
     }
+    if (slower)
+        fputs(
+            "  Slower: these widths fall on slow kernels; --multiple 16 keeps those that do not.\n",
+            paper->to);
 }
 
 static void print_curve(const sonde__paper *paper, const sonde__prune_outcome *outcome)

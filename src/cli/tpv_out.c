@@ -96,10 +96,19 @@ static void print_row(const sonde__paper *paper, const sonde__tpv_results *resul
     fputs("  ", paper->to);
     sonde__paper_cell(paper, test, 16);
     fputs("  ", paper->to);
-    sonde__paper_cell(paper, ratio, paper->width >= 90 ? 12 : 0);
-    if (paper->width >= 90)
+    sonde__paper_cell(paper, ratio, *order ? 12 : 0);
+    if (*order)
         fprintf(paper->to, "  %5s", order);
     fputc('\n', paper->to);
+}
+
+/* Some row tells how far from first order its draw is, and there is room to say so. */
+static bool shows_order(const sonde__paper *paper, const sonde__tpv_report *report)
+{
+    for (int i = 0; i < report->row_count && paper->width >= 90; i++)
+        if (report->rows[i].first_order.validity == SONDE_VALID)
+            return true;
+    return false;
 }
 
 static int names_wide(const sonde__tpv_results *results)
@@ -119,10 +128,10 @@ static void print_rows(const sonde__paper *paper, const sonde__tpv_results *resu
     if (report->row_count == 0)
         return;
     fprintf(paper->to, "\n  %-*s  %-17s  %-15s  %-15s  %-12s%s\n", wide, "noise", "form",
-            "TPV, training", "TPV, test", "ratio", paper->width >= 90 ? "  order" : "");
+            "TPV, training", "TPV, test", "ratio", shows_order(paper, report) ? "  order" : "");
     for (int i = 0; i < report->row_count; i++)
         print_row(paper, results, &report->rows[i], wide);
-    if (paper->width >= 90) {
+    if (shows_order(paper, report)) {
         char legend[] = "order: error of the first-order picture for the first draw; above 0.2 the "
                         "trace form says little about it.";
         fputc('\n', paper->to);

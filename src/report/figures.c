@@ -319,7 +319,8 @@ static void head_key(sonde__text *text, const sonde__record *record, bool has_se
     const sonde_keep_choice *keep = &record->summary.decision.keep;
     char label[96];
     sonde__key_open(text);
-    sonde__key_entry(text, "s1", "line", "probe batch");
+    const bool tpv = strcmp(record->summary.config.keep_by, "tpv") == 0;
+    sonde__key_entry(text, "s1", "line", tpv ? "fixed inputs" : "probe batch");
     if (has_second)
         sonde__key_entry(text, "s3", "line", "second probe batch");
     if (keep->epoch >= 0) {
