@@ -21,7 +21,7 @@ RUNS = [["--model", "mlp:widths=64x32,dropout=0.1", "--train-size", "1500", "--t
          "--context", "24", "--train-size", "800", "--test-size", "50", "--optimizer", "adamw",
          "--probe", "held:32,train", *SHARED]]
 options = None  # of the run that is tested now
-LEAST_KILLS, MOST_KILLS, LEAST_EPOCHS = 3, 16, 3
+LEAST_KILLS, MOST_KILLS, LEAST_EPOCHS, ATTEMPTS = 3, 16, 3, 3
 TIMES = {"seconds", "seconds_train", "seconds_check", "seconds_probe", "seconds_spectrum_wait",
          "seconds_test", "seconds_store", "images_per_second", "memory_peak"}
 
@@ -109,6 +109,7 @@ def compare(whole, cut):
 
 
 def kill_and_resume():
+    """False where too few kills hit: the machine was slower while the whole run set the pace."""
     with tempfile.TemporaryDirectory() as folder:
         whole, cut = os.path.join(folder, "whole"), os.path.join(folder, "cut")
         begun = time.monotonic()
@@ -124,14 +125,14 @@ def kill_and_resume():
         run_whole("resume" if has_begun(cut) else "train", cut)
         compare(whole, cut)
         print(f"{kills} kills, after epochs {sorted(epochs)}; the whole run took {length:.1f} s")
-        assert kills >= LEAST_KILLS and len(epochs) >= LEAST_EPOCHS, "too few to mean anything"
+        return kills >= LEAST_KILLS and len(epochs) >= LEAST_EPOCHS
 
 
 def main():
     global options
     random.seed(20)
     for options in RUNS:
-        kill_and_resume()
+        assert any(kill_and_resume() for _ in range(ATTEMPTS)), "too few kills to mean anything"
 
 
 if __name__ == "__main__":
