@@ -18,12 +18,6 @@ typedef struct estimator {
     int parameters;
 } estimator;
 
-static bool is_statistic(const sonde__parameter *parameter)
-{
-    return parameter->role == SONDE__ROLE_RUNNING_MEAN ||
-           parameter->role == SONDE__ROLE_RUNNING_VARIANCE;
-}
-
 /* Statistics become sums / count; `count` 0: zeros. */
 static void put_statistics(const estimator *e, double count)
 {
@@ -56,7 +50,7 @@ static sonde_status reserve(estimator *e)
     e->sums = sonde__alloc_zero(e->context, (size_t)e->parameters, sizeof *e->sums);
     for (int p = 0; p < e->parameters && e->sums; p++) {
         const sonde__parameter *parameter = sonde__net_parameter(e->net, p);
-        if (!is_statistic(parameter))
+        if (!sonde__is_buffer(parameter))
             continue;
         largest = parameter->elements > largest ? parameter->elements : largest;
         e->sums[p] = sonde__alloc_zero(e->context, parameter->elements, sizeof(double));

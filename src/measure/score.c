@@ -241,7 +241,7 @@ static void score_size(score_work *work)
     double parameters = 0;
     for (int i = 0; i < sonde__net_parameter_count(work->net); i++) {
         const sonde__parameter *p = sonde__net_parameter(work->net, i);
-        if (p->role != SONDE__ROLE_RUNNING_MEAN && p->role != SONDE__ROLE_RUNNING_VARIANCE)
+        if (!sonde__is_buffer(p))
             parameters += (double)p->elements;
     }
     work->scores[SONDE_PROXY_PARAMS] = number(SONDE_PROXY_PARAMS, parameters);

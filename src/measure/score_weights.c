@@ -13,12 +13,6 @@
 /* Streams of one network's parameters do not reach those of the next one. */
 enum { PARAMETERS_MAX = 1 << 20 };
 
-static bool is_buffer(const sonde__parameter *parameter)
-{
-    return parameter->role == SONDE__ROLE_RUNNING_MEAN ||
-           parameter->role == SONDE__ROLE_RUNNING_VARIANCE;
-}
-
 /* Copies the running statistics out of the network, or back into it. */
 static void move_buffers(sonde__net *net, float *buffers, bool back)
 {
@@ -26,7 +20,7 @@ static void move_buffers(sonde__net *net, float *buffers, bool back)
     float *const flat = sonde__net_weights(net, &count);
     for (int i = 0; i < sonde__net_parameter_count(net); i++) {
         const sonde__parameter *parameter = sonde__net_parameter(net, i);
-        if (!is_buffer(parameter))
+        if (!sonde__is_buffer(parameter))
             continue;
         if (back)
             sonde__net_import(net, flat, i, buffers);
@@ -41,7 +35,7 @@ sonde_status sonde__weights_keep(sonde_context *context, sonde__net *net, sonde_
     size_t count, buffers = 0;
     const float *flat = sonde__net_weights(net, &count);
     for (int i = 0; i < sonde__net_parameter_count(net); i++)
-        if (is_buffer(sonde__net_parameter(net, i)))
+        if (sonde__is_buffer(sonde__net_parameter(net, i)))
             buffers += sonde__net_parameter(net, i)->elements;
     *kept = (sonde__kept_weights){.context = context};
     kept->flat = sonde__alloc(context, count, sizeof *kept->flat);

@@ -27,11 +27,6 @@ static size_t round_up(size_t count)
     return (count + ALIGNMENT_FLOATS - 1) / ALIGNMENT_FLOATS * ALIGNMENT_FLOATS;
 }
 
-static bool is_buffer(sonde__role role)
-{
-    return role == SONDE__ROLE_RUNNING_MEAN || role == SONDE__ROLE_RUNNING_VARIANCE;
-}
-
 /* Threads are a setting of the calling thread in OpenMP: set for a call, then put back. */
 static int enter(const sonde__net *net)
 {
@@ -67,7 +62,7 @@ static sonde_status lay_out_parameters(sonde__net *net)
         sonde__parameter *parameter = &graph->parameters[i];
         const sonde__packing *packing = packing_of(net, i);
         size_t floats = packing ? sonde__packing_floats(packing) : parameter->elements;
-        if (is_buffer(parameter->role)) {
+        if (sonde__is_buffer(parameter)) {
             net->running_offsets[i] = net->running_count;
             net->running_count += round_up(floats);
             continue;
@@ -535,7 +530,7 @@ void sonde__net_export(const sonde__net *net, const float *flat, int index, floa
     const sonde__packing *packing = packing_of(net, index);
     if (packing)
         sonde__packing_unpack(packing, flat + parameter->offset, plain);
-    else if (is_buffer(parameter->role))
+    else if (sonde__is_buffer(parameter))
         memcpy(plain, net->running + net->running_offsets[index],
                parameter->elements * sizeof *plain);
     else
@@ -548,7 +543,7 @@ void sonde__net_import(sonde__net *net, float *flat, int index, const float *pla
     const sonde__packing *packing = packing_of(net, index);
     if (packing)
         sonde__packing_pack(packing, plain, flat + parameter->offset);
-    else if (is_buffer(parameter->role))
+    else if (sonde__is_buffer(parameter))
         memcpy(net->running + net->running_offsets[index], plain,
                parameter->elements * sizeof *plain);
     else

@@ -52,6 +52,13 @@ typedef struct sonde__parameter {
     size_t length;    /* there, padding included; 0 for buffers */
 } sonde__parameter;
 
+/* Running statistics: kept with the weights, but not trained. */
+static inline bool sonde__is_buffer(const sonde__parameter *parameter)
+{
+    return parameter->role == SONDE__ROLE_RUNNING_MEAN ||
+           parameter->role == SONDE__ROLE_RUNNING_VARIANCE;
+}
+
 /* Takes the graph over (also on failure). Parameters are initialised from the seed. */
 sonde_status sonde__net_create(sonde_context *context, sonde__graph *graph,
                                const sonde__net_options *options, sonde__net **net);

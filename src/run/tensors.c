@@ -74,19 +74,13 @@ void *sonde__tensor_list_add(sonde__tensor_list *list, const char *name, sonde_n
     return data;
 }
 
-static bool is_buffer(const sonde__parameter *parameter)
-{
-    return parameter->role == SONDE__ROLE_RUNNING_MEAN ||
-           parameter->role == SONDE__ROLE_RUNNING_VARIANCE;
-}
-
 sonde_status sonde__tensor_list_add_net(sonde__tensor_list *list, sonde__net *net,
                                         const float *flat, const char *prefix, bool buffers)
 {
     for (int i = 0; i < sonde__net_parameter_count(net); i++) {
         const sonde__parameter *parameter = sonde__net_parameter(net, i);
         char name[SONDE__TENSOR_NAME_MAX];
-        if (is_buffer(parameter) && !buffers)
+        if (sonde__is_buffer(parameter) && !buffers)
             continue;
         snprintf(name, sizeof(name), "%s%s", prefix, parameter->name);
         float *plain = sonde__tensor_list_add(list, name, SONDE_NUMBER_F32, parameter->elements);
@@ -253,7 +247,7 @@ sonde_status sonde__tensors_fit(sonde_context *context, sonde_model *file, const
     size_t index;
     for (int i = 0; i < sonde__net_parameter_count(net); i++) {
         const sonde__parameter *parameter = sonde__net_parameter(net, i);
-        if (buffers || !is_buffer(parameter))
+        if (buffers || !sonde__is_buffer(parameter))
             SONDE_TRY(find_parameter(context, file, path, prefix, parameter, &index));
     }
     return SONDE_OK;
@@ -278,7 +272,7 @@ sonde_status sonde__tensors_into_net(sonde_context *context, sonde_model *file, 
     for (int i = 0; i < sonde__net_parameter_count(net) && status == SONDE_OK; i++) {
         const sonde__parameter *parameter = sonde__net_parameter(net, i);
         size_t index;
-        if (is_buffer(parameter) && !buffers)
+        if (sonde__is_buffer(parameter) && !buffers)
             continue;
         status = find_parameter(context, file, path, prefix, parameter, &index);
         if (status == SONDE_OK)
