@@ -221,16 +221,7 @@ static void set_defaults(sonde__call *call)
 }
 
 static const sonde__option options_list[] = {
-    {SONDE__OPTION_INTEGER, "epoch", 0, "N", "the checkpoint of a run [the kept one]",
-     offsetof(sonde__values, tpv.subject.epoch)},
-    {SONDE__OPTION_TEXT, "weights", 0, "FILE",
-     "without a run: weights of --model, matched by name [the initialisation]",
-     offsetof(sonde__values, tpv.subject.weights)},
-    {SONDE__OPTION_TEXT, "mean", 0, "LIST",
-     "normalise images by this mean a channel, as in 0.485,0.456,0.406 [the data set's own]",
-     offsetof(sonde__values, tpv.subject.mean)},
-    {SONDE__OPTION_TEXT, "std", 0, "LIST", "... and this deviation",
-     offsetof(sonde__values, tpv.subject.std)},
+    SONDE__SUBJECT_OPTIONS(tpv.subject, "the checkpoint of a run [the kept one]"),
     {SONDE__OPTION_SIZE, "memory", 0, "SIZE", "keep within this much memory, as 512M or 2G",
      offsetof(sonde__values, memory)},
     {SONDE__OPTION_FLAG, "json", 0, "", "print one JSON object", offsetof(sonde__values, json)},

@@ -250,16 +250,7 @@ static void set_defaults(sonde__call *call)
 }
 
 static const sonde__option options_list[] = {
-    {SONDE__OPTION_INTEGER, "epoch", 0, "N", "of a run: this checkpoint alone [all of them]",
-     offsetof(sonde__values, tpv.subject.epoch)},
-    {SONDE__OPTION_TEXT, "weights", 0, "FILE",
-     "weights of --model: any model file, matched by name [the initialisation]",
-     offsetof(sonde__values, tpv.subject.weights)},
-    {SONDE__OPTION_TEXT, "mean", 0, "LIST",
-     "normalise images by this mean a channel, as in 0.485,0.456,0.406 [the data set's own]",
-     offsetof(sonde__values, tpv.subject.mean)},
-    {SONDE__OPTION_TEXT, "std", 0, "LIST", "... and this deviation",
-     offsetof(sonde__values, tpv.subject.std)},
+    SONDE__SUBJECT_OPTIONS(tpv.subject, "of a run: this checkpoint alone [all of them]"),
     {SONDE__OPTION_TEXT, "noise", 0, "LIST",
      "sgd, quant:BITS, label:SHARE, isotropic:DEVIATION, each with settings behind colons "
      "[sgd,quant:8]",
